@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of the OCI specifications and of image names."""
