@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each user verb takes: frozen values that the front ends build."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from minidock.network.ports import PortMapping
+from minidock.oci.descriptor import Platform
+
+Filters = tuple[tuple[str, str], ...]
+"""``--filter key=value`` pairs: the same key is OR, different keys are AND."""
+
+
+class BindMount(NamedTuple):
+    """A host path (absolute) seen in the container at `destination` (absolute).
+
+    `create` makes a missing source directory, as ``-v`` does and ``--mount`` does not.
+    """
+
+    source: str
+    destination: str
+    read_only: bool = False
+    propagation: str = "rprivate"
+    create: bool = True
+
+
+class TmpfsMount(NamedTuple):
+    """A tmpfs at `destination` (absolute); `options` as in mount(8), e.g. ``size=64m``."""
+
+    destination: str
+    options: tuple[str, ...] = ()
+
+
+class PullOptions(NamedTuple):
+    """How to pull; no platform means the configured one."""
+
+    platform: Platform | None = None
+
+
+class CreateOptions(NamedTuple):
+    """A container to be made.
+
+    `entrypoint` None means the image's, () none at all. `env` are ``NAME=value`` texts with the
+    host's values already filled in. `pull` is missing, always or never. `network` is bridge,
+    host or none. `stop_timeout` is in seconds.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    name: str = ""
+    entrypoint: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    labels: Mapping[str, str] = {}
+    user: str = ""
+    working_dir: str = ""
+    hostname: str = ""
+    domainname: str = ""
+    interactive: bool = False
+    tty: bool = False
+    remove: bool = False
+    read_only: bool = False
+    binds: tuple[BindMount, ...] = ()
+    tmpfs: tuple[TmpfsMount, ...] = ()
+    publish: tuple[PortMapping, ...] = ()
+    publish_all: bool = False
+    expose: tuple[str, ...] = ()
+    network: str = "bridge"
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    stop_signal: str = ""
+    stop_timeout: int | None = None
+    group_add: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    privileged: bool = False
+    log_driver: str = "json-file"
+    pull: str = "missing"
+    platform: Platform | None = None
+
+
+class ExecOptions(NamedTuple):
+    """A command to run in a running container; `env` as in CreateOptions."""
+
+    command: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    interactive: bool = False
+    tty: bool = False
+    detach: bool = False
+    privileged: bool = False
+
+
+class CommitOptions(NamedTuple):
+    """How a container becomes an image; `reference` empty makes it untagged.
+
+    `changes` are Dockerfile instructions such as ``CMD ["x"]``.
+    """
+
+    reference: str = ""
+    message: str = ""
+    author: str = ""
+    changes: tuple[str, ...] = ()
+    pause: bool = True
+
+
+class LogOptions(NamedTuple):
+    """Which lines of a container's log; times are seconds since the epoch.
+
+    `tail` None means all lines.
+    """
+
+    follow: bool = False
+    since: float | None = None
+    until: float | None = None
+    tail: int | None = None
+
+
+class ListContainers(NamedTuple):
+    """Which containers to list; `last` is docker's ``-n``, 0 for no limit."""
+
+    all: bool = False
+    filters: Filters = ()
+    last: int = 0
+    size: bool = False
+
+
+class ListImages(NamedTuple):
+    """Which images to list; `name` is ``REPOSITORY[:TAG]`` or empty."""
+
+    name: str = ""
+    all: bool = False
+    filters: Filters = ()
+
+
+class Terminal(NamedTuple):
+    """Size of the user's terminal in characters."""
+
+    rows: int
+    columns: int
+
+
+class Streams(NamedTuple):
+    """The user's descriptors, and what may be done with them.
+
+    `stdin` is None when the container's stdin is to be closed. `terminal` says that stdin is a
+    terminal to be put in raw mode. `detach_keys` are the bytes that leave the container running,
+    empty for none.
+    """
+
+    stdin: int | None
+    stdout: int
+    stderr: int
+    terminal: bool = False
+    detach_keys: bytes = b"\x10\x11"
+    forward_signals: bool = True

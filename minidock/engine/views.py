@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each user verb returns: frozen values that the front ends render.
+
+Times are seconds since the epoch, sizes are bytes.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from minidock.network.ports import PortMapping
+from minidock.oci.digest import Digest
+from minidock.oci.reference import Reference
+
+
+class ImageView(NamedTuple):
+    """One row of ``images``: one tag of one image.
+
+    `id` is the config's digest. `repository` and `tag` are empty for ``<none>``, in docker's
+    familiar form otherwise. `digest` is the repository digest if the image was pulled.
+    """
+
+    id: Digest
+    repository: str
+    tag: str
+    digest: str
+    created: float
+    size: int
+    containers: int
+    shared_size: int
+    labels: Mapping[str, str]
+
+
+class HistoryView(NamedTuple):
+    """One row of ``history``; `id` is empty for ``<missing>``."""
+
+    id: str
+    created: float
+    created_by: str
+    size: int
+    comment: str
+
+
+class ContainerView(NamedTuple):
+    """One row of ``ps``.
+
+    `state` is created, running, paused, exited, dead or removing. `ports` are the published
+    ones, `exposed` (``53/udp``) the rest. `size_rw` and `size_root` are -1 when not asked for.
+    `started` and `finished` are 0 when that did not happen.
+    """
+
+    id: str
+    name: str
+    image: str
+    image_id: Digest
+    command: tuple[str, ...]
+    created: float
+    state: str
+    exit_code: int
+    started: float
+    finished: float
+    ports: tuple[PortMapping, ...]
+    exposed: tuple[str, ...]
+    labels: Mapping[str, str]
+    mounts: tuple[str, ...]
+    networks: tuple[str, ...]
+    size_rw: int = -1
+    size_root: int = -1
+
+
+class Pulled(NamedTuple):
+    """What a pull did; `digest` is that of the manifest or index the tag points to."""
+
+    reference: Reference
+    digest: Digest
+    image_id: Digest
+    up_to_date: bool
+
+
+class Removed(NamedTuple):
+    """One step of ``rmi``: `action` is Untagged or Deleted."""
+
+    action: str
+    name: str
+
+
+class LogLine(NamedTuple):
+    """One log entry: `stream` is stdout or stderr, `data` has its newline if it had one.
+
+    `time` is nanoseconds since the epoch.
+    """
+
+    time: int
+    stream: str
+    data: bytes
+
+
+class PortView(NamedTuple):
+    """One row of ``port``."""
+
+    container_port: int
+    protocol: str
+    host_ip: str
+    host_port: int
+
+
+class ChangeView(NamedTuple):
+    """One row of ``diff``: `kind` is A, C or D; `path` is absolute."""
+
+    kind: str
+    path: str
+
+
+class Finished(NamedTuple):
+    """How an attached session ended: the status, or None after the detach keys."""
+
+    status: int | None
