@@ -36,6 +36,8 @@ class Lock:
     def release(self) -> None:
         """Let the lock go; a second call does nothing."""
         if self._fd >= 0:
+            # A forked child shares the open file description: closing would not be enough.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
             self._fd = -1
 

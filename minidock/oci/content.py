@@ -87,3 +87,31 @@ class HashingReader:
     def digest(self) -> Digest:
         """The digest of the bytes read so far."""
         return Digest("sha256:" + self._hash.hexdigest())
+
+
+class Writer(Protocol):
+    """A sink of bytes that takes all it is given."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of `data`; return its length."""
+        ...
+
+
+class HashingWriter:
+    """Pass bytes on and know their digest and number so far."""
+
+    def __init__(self, sink: Writer) -> None:
+        self._sink = sink
+        self._hash = hashlib.sha256()
+        self.count = 0
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of `data`, counted and hashed."""
+        self._hash.update(data)
+        self.count += len(data)
+        return self._sink.write(data)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the bytes written so far."""
+        return Digest("sha256:" + self._hash.hexdigest())

@@ -1,0 +1,323 @@
+"""The state directory."""
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from minidock.engine.resolve import AmbiguousImage, ImageNotFound, resolve
+from minidock.errors import SystemFailure
+from minidock.oci import media_types
+from minidock.oci.content import DigestMismatch
+from minidock.oci.descriptor import Descriptor, Platform
+from minidock.oci.digest import DiffID, Digest, digest_of
+from minidock.oci.image import Image, ImageConfig
+from minidock.oci.manifest import Manifest
+from minidock.store.blobs import BlobNotFound
+from minidock.store.containers import (
+    AmbiguousId,
+    Container,
+    ContainerNotFound,
+    ContainerRecord,
+    InvalidName,
+    NameTaken,
+)
+from minidock.store.scratch import scratch
+from minidock.store.store import Store
+from minidock.store.unpacked import LayerMissing, LayerRecord, boot_id
+
+
+@pytest.fixture
+def store(root: str) -> Store:
+    return Store.open(root)
+
+
+def add_image(
+    store: Store, name: str = "", layer: bytes = b"layer"
+) -> tuple[Descriptor, Digest]:
+    diff_id = DiffID(digest_of(layer))
+    image = Image(Platform("linux", "amd64"), ImageConfig(), (diff_id,))
+    config = store.blobs.put(image.to_json())
+    blob = store.blobs.put(layer)
+    manifest = Manifest(
+        media_types.OCI_MANIFEST,
+        Descriptor(media_types.OCI_CONFIG, config, len(image.to_json())),
+        (Descriptor(media_types.OCI_LAYER, blob, len(layer)),),
+    )
+    raw = manifest.to_json()
+    descriptor = Descriptor(media_types.OCI_MANIFEST, store.blobs.put(raw), len(raw))
+    with store.images.transaction() as tx:
+        tx.set(descriptor, config, name)
+    with scratch(store.layout) as directory:
+        os.makedirs(f"{directory}/layer/diff")
+        store.unpacked.publish(f"{directory}/layer", diff_id, LayerRecord(5, 1, (), boot_id()))
+    return descriptor, config
+
+
+def add_container(store: Store, name: str, layer: bytes = b"layer") -> Container:
+    manifest, config = add_image(store, "docker.io/library/x:latest", layer)
+    record = ContainerRecord(
+        store.containers.new_id(),
+        1.0,
+        "x",
+        config,
+        manifest.digest,
+        manifest.media_type,
+        (DiffID(digest_of(layer)),),
+        {},
+        {},
+    )
+    return store.containers.create(record, name)
+
+
+def test_everything_is_private(store: Store, root: str) -> None:
+    """Directories are 0700 and files 0600, whatever the umask (CVE-2021-41091)."""
+    add_container(store, "one")
+    for directory, _, files in os.walk(root):
+        assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700, directory
+        for file in files:
+            status = os.lstat(f"{directory}/{file}")
+            assert stat.S_ISLNK(status.st_mode) or stat.S_IMODE(status.st_mode) == 0o600, file
+
+
+def test_store_in_an_impossible_place_is_one_error(tmp_path: Path) -> None:
+    """A root below a file can't be made; the message names it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemFailure, match="not a directory"):
+        Store.open(str(tmp_path / "file/root"))
+
+
+def test_blob_is_stored_once_and_verified(store: Store) -> None:
+    """Putting the same bytes again changes nothing; changed bytes are noticed."""
+    digest = store.blobs.put(b"data")
+    assert store.blobs.put(b"data") == digest
+    assert store.blobs.read(digest) == b"data"
+    Path(store.blobs.path(digest)).write_bytes(b"dat!")
+    with pytest.raises(DigestMismatch):
+        store.blobs.read(digest)
+    with pytest.raises(BlobNotFound):
+        store.blobs.read(digest_of(b"other"))
+
+
+def test_moving_a_tag_keeps_the_old_image_untagged(store: Store) -> None:
+    """The image that loses its last tag stays, as <none>."""
+    old, _ = add_image(store, "docker.io/library/x:latest", b"old")
+    new, _ = add_image(store, "docker.io/library/x:latest", b"new")
+    names = {(e.manifest.digest, e.name) for e in store.images.entries()}
+    assert names == {(old.digest, ""), (new.digest, "docker.io/library/x:latest")}
+
+
+def test_failed_transaction_publishes_nothing(store: Store) -> None:
+    """An exception in the block leaves the index as it was."""
+    before = store.images.entries()
+    descriptor = Descriptor("m", digest_of(b"m"), 1)
+
+    def fail() -> None:
+        with store.images.transaction() as tx:
+            tx.set(descriptor, digest_of(b"c"), "docker.io/library/x:1")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert store.images.entries() == before
+
+
+def test_concurrent_transactions_lose_no_tag(store: Store) -> None:
+    """Twenty writers at once leave twenty tags."""
+
+    def write(number: int) -> None:
+        with store.images.transaction() as tx:
+            descriptor = Descriptor("m", digest_of(str(number).encode()), 1)
+            tx.set(descriptor, digest_of(b"c"), f"docker.io/library/x:{number}")
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.images.entries()) == 20
+
+
+def test_image_is_found_by_name_and_id(store: Store) -> None:
+    """Short names, full names, ids and their beginnings name an image."""
+    _, image_id = add_image(store, "docker.io/library/x:latest")
+    for text in ("x", "x:latest", "docker.io/library/x", image_id, image_id[7:19]):
+        assert resolve(store.images, text).entry.id == image_id
+    with pytest.raises(ImageNotFound, match="No such image: y:latest"):
+        resolve(store.images, "y")
+
+
+def test_ambiguous_image_id_is_refused(store: Store) -> None:
+    """Two images whose ids begin alike are not guessed between."""
+    wanted = ""
+    ids: list[str] = []
+    for number in range(40):
+        _, image_id = add_image(store, f"docker.io/library/x:{number}", str(number).encode())
+        ids.append(image_id[7])
+        if ids.count(image_id[7]) > 1:
+            wanted = image_id[7]
+            break
+    with pytest.raises(AmbiguousImage):
+        resolve(store.images, f"sha256:{wanted}")
+
+
+def test_name_is_taken_once(store: Store) -> None:
+    """The second container with a name is refused with docker's text and leaves nothing."""
+    first = add_container(store, "web")
+    with pytest.raises(NameTaken, match=f'"/web" is already in use by container "{first.id}"'):
+        add_container(store, "web")
+    assert [c.id for c in store.containers.all()] == [first.id]
+
+
+def test_leftover_name_is_free(store: Store) -> None:
+    """A name whose container a crash removed can be taken."""
+    os.symlink("0" * 64, f"{store.layout.names}/web")
+    assert add_container(store, "web").name == "web"
+
+
+def test_container_is_found_by_name_and_id(store: Store) -> None:
+    """Full names, ids and beginnings of ids name a container; beginnings of names do not."""
+    container = add_container(store, "deadbeef")
+    for text in ("deadbeef", "/deadbeef", container.id, container.id[:5]):
+        assert store.containers.find(text).id == container.id
+    for text in (
+        "dead" if not container.id.startswith("dead") else "deadb",
+        "",
+        "../x",
+        "x" * 64,
+    ):
+        with pytest.raises(ContainerNotFound):
+            store.containers.find(text)
+
+
+def test_ambiguous_id_is_refused(store: Store) -> None:
+    """Docker's text tells the prefix."""
+    ids = [add_container(store, f"c{n}").id for n in range(17)]
+    prefix = next(i[0] for i in ids if sum(j[0] == i[0] for j in ids) > 1)
+    with pytest.raises(AmbiguousId, match=f"Multiple IDs found with provided prefix: {prefix}"):
+        store.containers.find(prefix)
+
+
+def test_rename_moves_the_name(store: Store) -> None:
+    """After a rename the old name is free and the new one taken."""
+    container = add_container(store, "old")
+    store.containers.rename(container, "new")
+    assert store.containers.find("new").id == container.id
+    with pytest.raises(ContainerNotFound):
+        store.containers.find("old")
+    add_container(store, "old")
+    with pytest.raises(NameTaken):
+        store.containers.rename(container, "old")
+
+
+@pytest.mark.parametrize("name", ["../x", "a", "-ab", "a b", "ab/c", "", "ä1", "x" * 256])
+def test_bad_name_is_refused(store: Store, name: str) -> None:
+    """Only docker's characters make a name."""
+    with pytest.raises(InvalidName, match="Invalid container name"):
+        add_container(store, name)
+
+
+def test_removed_container_frees_its_name(store: Store) -> None:
+    """Nothing of a removed container is left."""
+    container = add_container(store, "web")
+    store.containers.remove(container)
+    assert list(store.containers.all()) == []
+    assert os.listdir(store.layout.names) == []
+    assert os.listdir(store.layout.temporary) == []
+    with pytest.raises(ContainerNotFound):
+        store.containers.remove(container)
+
+
+def test_gc_keeps_what_images_and_containers_need(store: Store) -> None:
+    """A container keeps its image's blobs and layers after the image's last tag is gone."""
+    container = add_container(store, "web", b"kept")
+    add_image(store, "docker.io/library/y:latest", b"gone")
+    with store.images.transaction() as tx:
+        for entry in tx.entries:
+            tx.drop(entry.manifest.digest)
+    collected = store.collect()
+    assert collected is not None
+    assert collected.layers == (digest_of(b"gone"),)
+    assert store.blobs.read(digest_of(b"kept")) == b"kept"
+    assert store.unpacked.lowers(container.record.layers)
+    store.containers.remove(container)
+    collected = store.collect()
+    assert collected is not None
+    assert os.listdir(store.layout.blobs) == []
+    assert os.listdir(store.layout.layers) == []
+
+
+def test_gc_waits_for_leases(store: Store) -> None:
+    """Nothing is collected while a pull or a run holds its lease."""
+    store.blobs.put(b"fresh")
+    with store.lease():
+        assert store.collect() is None
+    collected = store.collect()
+    assert collected is not None
+    assert collected.blobs == (digest_of(b"fresh"),)
+
+
+def test_damaged_image_stops_gc(store: Store) -> None:
+    """While one image can't be read nothing is deleted that might be its own."""
+    manifest, _ = add_image(store, "docker.io/library/x:latest")
+    os.unlink(store.blobs.path(manifest.digest))
+    store.blobs.put(b"unknown")
+    collected = store.collect()
+    assert collected is not None
+    assert collected.blobs == ()
+
+
+def test_abandoned_scratch_is_swept(store: Store, root: str) -> None:
+    """What a dead process left is gone with the next command; a live one's work stays."""
+    os.makedirs(f"{store.layout.temporary}/dead/half/made")
+    with scratch(store.layout) as mine:
+        Store.open(root)
+        assert os.listdir(store.layout.temporary) == [os.path.basename(mine)]
+
+
+def test_layer_of_an_earlier_boot_is_not_trusted(store: Store) -> None:
+    """A layer that was never synced before the power went counts as missing."""
+    diff_id = DiffID(digest_of(b"layer"))
+    for boot, trusted in (("earlier", False), (boot_id(), True), ("", True)):
+        with scratch(store.layout) as directory:
+            os.makedirs(f"{directory}/layer/diff")
+            store.unpacked.publish(f"{directory}/layer", diff_id, LayerRecord(0, 0, (), boot))
+        assert (store.unpacked.record(diff_id) is not None) is trusted
+    store.unpacked.mark_synced((diff_id,))
+    with pytest.raises(LayerMissing):
+        store.unpacked.lowers((DiffID(digest_of(b"other")),))
+
+
+def publish_layer(store: Store, name: bytes, implied: tuple[str, ...], *paths: str) -> DiffID:
+    diff_id = DiffID(digest_of(name))
+    with scratch(store.layout) as directory:
+        for path in paths:
+            os.makedirs(f"{directory}/layer/diff/{path}", exist_ok=True)
+        record = LayerRecord(0, 0, implied, boot_id())
+        store.unpacked.publish(f"{directory}/layer", diff_id, record)
+    return diff_id
+
+
+def test_implied_directory_keeps_the_lower_layers_mode(store: Store) -> None:
+    """A layer whose tar left a directory out does not hide the mode it had below."""
+    lower = publish_layer(store, b"lower", (), "var/tmp")
+    os.chmod(f"{store.unpacked.tree(lower)}/var/tmp", 0o1777)
+    os.chmod(f"{store.unpacked.tree(lower)}/var", 0o711)
+    upper = publish_layer(store, b"upper", ("var", "var/tmp"), "var/tmp/x")
+    lowers = store.unpacked.lowers((lower, upper))
+    assert len(lowers) == 3
+    assert stat.S_IMODE(os.stat(f"{lowers[0]}/var/tmp").st_mode) == 0o1777
+    assert stat.S_IMODE(os.stat(f"{lowers[0]}/var").st_mode) == 0o711
+    assert lowers == store.unpacked.lowers((lower, upper))
+
+
+def test_hidden_directory_lends_no_mode(store: Store) -> None:
+    """A directory below a file of a middle layer is not the one that is seen."""
+    lower = publish_layer(store, b"lower", (), "d")
+    os.chmod(f"{store.unpacked.tree(lower)}/d", 0o700)
+    middle = publish_layer(store, b"middle", (), "other")
+    Path(f"{store.unpacked.tree(middle)}/d").write_text("file")
+    upper = publish_layer(store, b"upper", ("d",), "d/x")
+    assert len(store.unpacked.lowers((lower, middle, upper))) == 3
