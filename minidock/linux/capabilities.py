@@ -61,14 +61,14 @@ class UnknownCapability(InvalidArgument):
     """An option names a capability that does not exist, or that can't be given here."""
 
 
-def mask(names: Iterable[str]) -> int:
-    """Return the bits of capabilities `names`, written as in NAMES; KeyError for others."""
-    return sum({1 << _NUMBERS[name] for name in names})
+def mask(wanted: Iterable[str]) -> int:
+    """Return the bits of the capabilities `wanted`, named as in NAMES; KeyError for others."""
+    return sum({1 << _NUMBERS[name] for name in wanted})
 
 
-def names(mask: int) -> tuple[str, ...]:
-    """Return the names of the bits of `mask`, lowest first; bits without a name are left out."""
-    return tuple(name for number, name in enumerate(NAMES) if mask >> number & 1)
+def names(bits: int) -> tuple[str, ...]:
+    """Return the names of `bits`, lowest first; bits without a name are left out."""
+    return tuple(name for number, name in enumerate(NAMES) if bits >> number & 1)
 
 
 DOCKER_DEFAULT = mask(
@@ -119,10 +119,10 @@ def effective_set(
     """
     added, add_all = _parse(add, "CapAdd")
     dropped, drop_all = _parse(drop, "CapDrop")
-    for name in names(added & ~bounding):
+    if missing := names(added & ~bounding):
         raise UnknownCapability(
             "invalid CapAdd: capability not supported by your kernel or not available in "
-            f'the current environment: "{name}"'
+            f'the current environment: "{missing[0]}"'
         )
     if privileged:
         return bounding

@@ -7,8 +7,8 @@ from typing import NamedTuple
 class Abi(NamedTuple):
     """One way into the kernel.
 
-    `audit` is the AUDIT_ARCH_* value that seccomp(2) filters see. The numbers of its calls start
-    at `base`: x32 shares its audit value with x86_64 and differs in one bit of the number.
+    `audit` is the AUDIT_ARCH_* value that seccomp(2) filters see. The numbers of its calls
+    start at `base`: x32 shares the audit value of x86_64, its numbers have one bit more.
     """
 
     name: str
