@@ -110,6 +110,11 @@ class Registry:
         self._retrier = retrier
         self._progress = progress
 
+    def telling(self, progress: Progress) -> "Registry":
+        """Return the same registry with another progress, as a forked process needs."""
+        retrier = self._retrier.telling(progress)
+        return Registry(self._reference, self._servers, retrier, progress)
+
     def manifest(self, target: str) -> Document[Manifest | Index]:
         """Return the manifest or index that the tag or digest `target` names.
 

@@ -92,6 +92,10 @@ class Retrier:
         self._progress = progress
         self._timing = timing
 
+    def telling(self, progress: Progress) -> "Retrier":
+        """Return the same retrier with another progress."""
+        return Retrier(progress, self._timing)
+
     def run(self, what: str, action: Callable[[], T], patience: Patience) -> T:
         """Return the value of `action`, after up to five attempts.
 

@@ -169,11 +169,13 @@ class HttpTransport:
         self._timeout = urllib3.Timeout(connect=timing.connect, read=timing.read)
         self._managers: dict[_Route, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
+        self._process = os.getpid()
 
     def send(self, request: Request) -> Response:
         """See `Transport`. Authorization is sent to the first scheme, host and port only."""
         url = parse_web_url(request.url)
         assert url is not None, "callers check URLs of others"
+        self._leave_connections_of_parent()
         headers = {
             "User-Agent": f"minidock/{__version__}",
             "Accept-Encoding": "identity",  # digests are of the bytes as stored
@@ -193,6 +195,13 @@ class HttpTransport:
         raise BadRedirect(
             f"registry {netloc_of(url)} redirects without end ({MAX_HOPS} requests)"
         )
+
+    def _leave_connections_of_parent(self) -> None:
+        """After a fork, open connections anew: two processes can't share one."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._managers = {}
+            self._lock = threading.Lock()
 
     def _redirect(self, source: Url, location: str) -> Url:
         here = netloc_of(source)
