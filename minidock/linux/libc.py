@@ -39,6 +39,11 @@ _NUMBERS = {
         "syncfs": 306,
         "unshare": 272,
         "mknodat": 259,
+        "getcwd": 79,
+        "mount": 165,
+        "umount2": 166,
+        "sethostname": 170,
+        "setdomainname": 171,
     },
     "aarch64": {
         "clone": 220,
@@ -53,6 +58,11 @@ _NUMBERS = {
         "syncfs": 267,
         "unshare": 97,
         "mknodat": 33,
+        "getcwd": 17,
+        "mount": 40,
+        "umount2": 39,
+        "sethostname": 161,
+        "setdomainname": 162,
     },
 }
 NUMBERS = _COMMON | _NUMBERS.get(MACHINE, {})

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running one more process in a running container: ``exec``.
+
+All that needs the container's files (user, directory, command, terminal) is looked up through
+its root before its namespaces are entered; after that nothing is read from it but the program.
+"""
+
+import errno
+import os
+from contextlib import ExitStack
+from typing import NamedTuple, Never
+
+from minidock.errors import Conflict, SystemFailure
+from minidock.fs.rooted import RootedDir
+from minidock.linux import capabilities, namespaces
+from minidock.oci.runtime import Process
+from minidock.runtime import child, commands, messages, users
+from minidock.runtime.child import Channel, Stdio
+from minidock.runtime.launch import Launched, describe, spawn, start_time
+from minidock.runtime.messages import Reporter
+from minidock.runtime.spec import merge_environment
+from minidock.runtime.terminals import open_terminal
+
+_NAMESPACES = (
+    namespaces.CLONE_NEWNS
+    | namespaces.CLONE_NEWUTS
+    | namespaces.CLONE_NEWIPC
+    | namespaces.CLONE_NEWNET
+    | namespaces.CLONE_NEWCGROUP
+)
+
+
+class NotRunning(Conflict):
+    """The container's first process has ended."""
+
+
+class Target(NamedTuple):
+    """The container's first process; the time, as in `Launched`, tells a reused pid."""
+
+    pid: int
+    start_time: int
+
+
+class EnterProcess(NamedTuple):
+    """What to run. `user` is a text as in ``--user``, `groups` as in ``--group-add``.
+
+    `env` are ``NAME=value`` texts, later ones win; HOME is added. `capabilities` is a bit mask.
+    `cgroup` are files to join. `seccomp` is as in Bundle.
+    """
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    capabilities: int = 0
+    no_new_privileges: bool = False
+    seccomp: bytes = b""
+    terminal: bool = False
+    cgroup: tuple[str, ...] = ()
+
+
+def enter(target: Target, process: EnterProcess, stdio: Stdio | None) -> Launched:
+    """Start `process` in the container of `target`; it waits for `Launched.start`.
+
+    Raises:
+        NotRunning: the container has ended.
+        UnknownUser, UnknownGroup, InvalidUser: see `users.resolve`.
+        CommandNotFound, CommandNotExecutable: no such command, or no such directory.
+        SystemFailure: a step failed.
+    """
+    with ExitStack() as opened, ExitStack() as on_failure:
+        pidfd = _open_target(target)
+        opened.callback(os.close, pidfd)
+        root = opened.enter_context(_open_root(target))
+        resolved = _resolve(root, process)
+        program = commands.find(
+            root,
+            resolved.args[0],
+            commands.search_path(resolved.env),
+            resolved.cwd,
+            resolved.user,
+        )
+        master = -1
+        if process.terminal:
+            master, terminal = _new_terminal(root)
+            on_failure.callback(os.close, master)
+            opened.callback(os.close, terminal)
+            stdio = Stdio(terminal, terminal, terminal)
+        entering = _Entering(pidfd, resolved, program, process.seccomp, process.cgroup)
+        launched = spawn(
+            entering.run,
+            stdio,
+            (pidfd,),
+            terminal=process.terminal,
+            pid_namespace=lambda: namespaces.setns(pidfd, namespaces.CLONE_NEWPID),
+            describe=lambda record: describe(record, resolved),
+        )
+        launched.console = master
+        on_failure.pop_all()
+    return launched
+
+
+class _Entering(NamedTuple):
+    """The child's work."""
+
+    pidfd: int
+    process: Process
+    program: str
+    seccomp: bytes
+    cgroup: tuple[str, ...]
+
+    def run(self, channel: Channel, reporter: Reporter) -> Never:
+        reporter.at(messages.CGROUP)
+        child.join_cgroups(self.cgroup)
+        reporter.at(messages.NAMESPACES)
+        namespaces.setns(self.pidfd, _NAMESPACES)
+        reporter.send(messages.READY)
+        reporter.at(messages.GATE)
+        child.wait_for_gate(channel.gate)
+        reporter.at(messages.SETUP)
+        child.become(self.process, self.program, self.seccomp, channel, reporter)
+
+
+def _open_target(target: Target) -> int:
+    """Return a pidfd of the target; the check comes after, when the pid can't change hands."""
+    try:
+        pidfd = os.pidfd_open(target.pid)
+    except ProcessLookupError as e:
+        raise NotRunning("the container is not running") from e
+    try:
+        same = start_time(target.pid) == target.start_time
+    except ProcessLookupError:
+        same = False
+    if not same:
+        os.close(pidfd)
+        raise NotRunning("the container is not running")
+    return pidfd
+
+
+def _open_root(target: Target) -> RootedDir:
+    try:
+        return RootedDir.at(f"/proc/{target.pid}/root")
+    except OSError as e:
+        if e.errno in (errno.ENOENT, errno.ESRCH):
+            raise NotRunning("the container is not running") from e
+        raise SystemFailure.of("open the container's root", e) from e
+
+
+def _resolve(root: RootedDir, process: EnterProcess) -> Process:
+    user = users.resolve(root, process.user, process.groups)
+    try:
+        os.close(root.open(process.cwd, os.O_PATH | os.O_DIRECTORY))
+    except OSError as e:
+        raise commands.directory_refusal(process.cwd, e.errno or 0) from e
+    return Process(
+        args=process.args,
+        env=merge_environment({}, process.env, user.home),
+        cwd=process.cwd,
+        user=user.ids,
+        terminal=process.terminal,
+        capabilities=capabilities.names(process.capabilities),
+        no_new_privileges=process.no_new_privileges,
+    )
+
+
+def _new_terminal(root: RootedDir) -> tuple[int, int]:
+    try:
+        devpts = root.open("/dev/pts", os.O_PATH | os.O_DIRECTORY)
+        try:
+            return open_terminal(devpts)
+        finally:
+            os.close(devpts)
+    except OSError as e:
+        raise SystemFailure.of("make a terminal", e) from e

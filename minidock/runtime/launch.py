@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting a container: the launcher's side of `init`.
+
+`launch` returns when the namespaces exist, while the child goes on mounting; the network can be
+attached to ``/proc/PID/ns/net`` meanwhile. `Launched.start` opens the gate.
+"""
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import NamedTuple, Never
+
+from minidock.errors import InvalidArgument, MinidockError, SystemFailure
+from minidock.linux import namespaces, processes
+from minidock.oci.runtime import Namespace, Process, Spec
+from minidock.runtime import child, commands, messages
+from minidock.runtime.child import Channel, Stdio
+from minidock.runtime.final import open_program
+from minidock.runtime.init import Init, Plan
+from minidock.runtime.messages import Record, Reporter
+from minidock.runtime.mounts import DEVICES, Step, open_new, open_source, plan
+from minidock.runtime.terminals import open_terminal
+
+_START_TIME = 22 - 3  # fields of proc_pid_stat(5) after the name: from 3 on
+
+
+Describe = Callable[[Record], MinidockError]
+"""Turns a child's record into the error that it stands for."""
+
+
+class MissingSource(InvalidArgument):
+    """A bind mount's path does not exist on the host."""
+
+
+class Bundle(NamedTuple):
+    """A container to be started.
+
+    `root` is the detached mount of its root; `mountpoint` an empty directory of the host, of
+    this container alone, where init attaches it in its own mount namespace. `seccomp` is an
+    array of struct sock_filter, empty for no filter. `cgroup` are the ``cgroup.procs`` or
+    ``tasks`` files of the groups it joins.
+    """
+
+    container_id: str
+    spec: Spec
+    root: int
+    mountpoint: str
+    seccomp: bytes = b""
+    cgroup: tuple[str, ...] = ()
+
+
+class Launched:
+    """A process in a container, waiting for `start`. A child of the process that launched it.
+
+    Attributes:
+        pid: as the launcher sees it.
+        pidfd: a descriptor that stands for the process, see pidfd_open(2).
+        start_time: clock ticks since boot; with the pid it names the process for good.
+        console: the pseudoterminal's master, -1 without terminal; the caller closes it.
+        warnings: what could not be done and is not needed, complete after `start`.
+    """
+
+    def __init__(self, pid: int, report: int, gate: int, describe: Describe) -> None:
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.start_time = start_time(pid)
+        self.console = -1
+        self.warnings: tuple[str, ...] = ()
+        self._report = report
+        self._gate = gate
+        self._describe = describe
+        self._status: int | None = None
+
+    def wait_ready(self) -> None:
+        """Wait until the namespaces exist; raise what went wrong in the child."""
+        self._until(messages.READY)
+
+    def start(self) -> None:
+        """Let the process go on; return once its program has been executed.
+
+        Raises:
+            CommandNotFound, CommandNotExecutable: there is no program, or it can't be executed.
+            SystemFailure: what else went wrong in the child, which is reaped.
+        """
+        try:
+            os.write(self._gate, b"\0")
+        except BrokenPipeError:
+            pass  # its last record says why it has gone
+        self._close_gate()
+        self._until(messages.EXECUTING)
+        # The program that executes the container's makes the pipe close-on-exec.
+        if record := messages.receive(self._report):
+            self._fail(record)
+        self._close_report()
+
+    def kill(self) -> None:
+        """Kill the process if it lives; the container goes with it."""
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit status, 128 + n after signal n."""
+        if self._status is None:
+            _, status = os.waitpid(self.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self._status = code if code >= 0 else 128 - code
+        return self._status
+
+    def close(self) -> None:
+        """Close the descriptors, but for `console`; a process not yet started exits."""
+        self._close_gate()
+        self._close_report()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def _until(self, kind: int) -> None:
+        while record := messages.receive(self._report):
+            if record.kind == kind:
+                return
+            if record.kind == messages.FAILED:
+                self._fail(record)
+            if record.kind == messages.WARNING:
+                self.warnings += (self._describe(record).message,)
+        status = self.wait()
+        raise SystemFailure(f"start the container (exit status {status})", errno.ECHILD)
+
+    def _fail(self, record: Record) -> Never:
+        self.wait()
+        raise self._describe(record)
+
+    def _close_gate(self) -> None:
+        if self._gate >= 0:
+            os.close(self._gate)
+            self._gate = -1
+
+    def _close_report(self) -> None:
+        if self._report >= 0:
+            os.close(self._report)
+            self._report = -1
+
+
+def start_time(pid: int) -> int:
+    """Return when process `pid` started, in clock ticks since boot: proc_pid_stat(5).
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as e:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from e
+    try:
+        raw = os.read(fd, 4096)
+    finally:
+        os.close(fd)
+    return int(raw[raw.rindex(b")") + 2 :].split()[_START_TIME])
+
+
+def launch(bundle: Bundle, stdio: Stdio | None) -> Launched:
+    """Start a container's first process; return it when its namespaces exist.
+
+    It has a terminal if the spec says so, else `stdio`, else /dev/null. Nothing is mounted in
+    the caller's mount namespace. The caller must have one thread, and 0, 1 and 2 open.
+
+    Raises:
+        MissingSource: a bind mount's source does not exist.
+        SystemFailure: a step failed.
+    """
+    spec = bundle.spec
+    steps = plan(spec.mounts, _hierarchies())
+    with ExitStack() as opened, ExitStack() as on_failure:
+        prepared = _open_sources(steps, opened)
+        master = -1
+        if spec.process.terminal:
+            devpts = _devpts(steps, prepared, opened)
+            try:
+                master, terminal = open_terminal(devpts)
+            except OSError as e:
+                raise SystemFailure.of("make a terminal", e) from e
+            on_failure.callback(os.close, master)
+            opened.callback(os.close, terminal)
+            stdio = Stdio(terminal, terminal, terminal)
+        work = Plan(
+            spec, bundle.root, bundle.mountpoint, steps, prepared, bundle.seccomp, bundle.cgroup
+        )
+        launched = spawn(
+            Init(work).run,
+            stdio,
+            (bundle.root, *prepared.values()),
+            terminal=spec.process.terminal,
+            pid_namespace=lambda: _set_pid_namespace(spec.linux.namespaces),
+            describe=_Describer(spec, steps),
+        )
+        launched.console = master
+        on_failure.pop_all()
+    return launched
+
+
+def spawn(
+    body: Callable[[Channel, Reporter], Never],
+    stdio: Stdio | None,
+    keep: Iterable[int],
+    *,
+    terminal: bool,
+    pid_namespace: Callable[[], None],
+    describe: Describe,
+) -> Launched:
+    """Fork a child that runs `body`; return it when it says that it is in its namespaces.
+
+    `pid_namespace` moves the caller's next children; the caller is moved back. The child is
+    made by fork(2), not by clone(2) with flags, as only os.fork puts right Python's own state
+    in the child. It has 0, 1, 2, `keep` and its channel open.
+    """
+    with ExitStack() as opened, ExitStack() as on_failure:
+        report, report_end = _pipe(on_failure, opened)
+        gate_end, gate = _pipe(opened, on_failure)
+        program = open_program()
+        opened.callback(os.close, program)
+        if stdio is None:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            opened.callback(os.close, null)
+            stdio = Stdio(null, null, null)
+        channel = Channel(report_end, gate_end, program, stdio, terminal)
+        try:
+            pid = _fork(lambda: child.run(channel, body, keep), pid_namespace)
+        except OSError as e:
+            raise SystemFailure.of("start a process", e) from e
+        launched = Launched(pid, report, gate, describe)
+        on_failure.pop_all()
+    try:
+        launched.wait_ready()
+    except BaseException:
+        launched.close()
+        raise
+    return launched
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    reader.callback(os.close, ends[0])
+    writer.callback(os.close, ends[1])
+    return ends
+
+
+def _fork(run: Callable[[], Never], pid_namespace: Callable[[], None]) -> int:
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    dumpable = processes.is_dumpable()
+    try:
+        # The child begins untraceable: in an entered namespace there is no moment when a
+        # process of the container could open its descriptors (CVE-2016-9962).
+        processes.set_dumpable(False)
+        pid_namespace()
+        if pid := os.fork():
+            return pid
+        run()
+    finally:
+        namespaces.setns(own, namespaces.CLONE_NEWPID)
+        processes.set_dumpable(dumpable)
+        os.close(own)
+
+
+def _set_pid_namespace(wanted: tuple[Namespace, ...]) -> None:
+    for namespace in wanted:
+        if namespace.type != "pid":
+            continue
+        if not namespace.path:
+            namespaces.unshare(namespaces.CLONE_NEWPID)
+            return
+        fd = os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            namespaces.setns(fd, namespaces.CLONE_NEWPID)
+        finally:
+            os.close(fd)
+
+
+def _hierarchies() -> tuple[str, ...]:
+    """Return the cgroup v1 hierarchies, lowest number first: ``id:controllers:path``."""
+    with open("/proc/self/cgroup", "rb", buffering=0) as file:
+        lines = file.read().decode().splitlines()
+    names = [line.split(":", 2)[1] for line in lines]
+    return tuple(name for name in reversed(names) if name)
+
+
+def _open_sources(steps: tuple[Step, ...], opened: ExitStack) -> dict[int, int]:
+    prepared = {}
+    for index, step in enumerate(steps):
+        if not step.is_bind:
+            continue
+        try:
+            prepared[index] = open_source(step)
+        except FileNotFoundError as e:
+            raise MissingSource(
+                'invalid mount config for type "bind": bind source path does not exist: '
+                + step.source
+            ) from e
+        except OSError as e:
+            raise SystemFailure.of("open the bind mount", e) from e
+        opened.callback(os.close, prepared[index])
+    return prepared
+
+
+def _devpts(steps: tuple[Step, ...], prepared: dict[int, int], opened: ExitStack) -> int:
+    """Return a directory of terminals: the container's new devpts, made now, or the host's."""
+    for index, step in enumerate(steps):
+        if step.fstype == "devpts":
+            prepared[index] = open_new(step)
+            opened.callback(os.close, prepared[index])
+            return prepared[index]
+    fd = os.open("/dev/pts", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened.callback(os.close, fd)
+    return fd
+
+
+class _Describer:
+    """Turns a record of init into an error that names the thing."""
+
+    def __init__(self, spec: Spec, steps: tuple[Step, ...]) -> None:
+        self._process = spec.process
+        self._names: dict[int, Sequence[str]] = {
+            messages.MOUNT: [step.destination for step in steps],
+            messages.DEVICE: [device.path for device in (*DEVICES, *spec.linux.devices)],
+            messages.SYSCTL: list(spec.linux.sysctl),
+            messages.MASK: spec.linux.masked_paths,
+            messages.READ_ONLY: spec.linux.readonly_paths,
+        }
+
+    def __call__(self, record: Record) -> MinidockError:
+        names = self._names.get(record.stage)
+        return describe(record, self._process, names[record.item] if names else "")
+
+
+def describe(record: Record, process: Process, name: str = "") -> MinidockError:
+    """Return the error that `record` stands for; `name` is the thing its item points to."""
+    command = process.args[0]
+    if record.stage == messages.LOOKUP:
+        return commands.refusal(command, record.errno)
+    if record.stage == messages.EXEC:
+        return commands.exec_refusal(command, record.errno)
+    if record.stage == messages.WORKING_DIRECTORY:
+        return commands.directory_refusal(process.cwd, record.errno)
+    if record.stage == messages.RLIMIT:
+        name = process.rlimits[record.item].type
+    stage = messages.STAGES[record.stage]
+    if not record.errno:
+        return SystemFailure(f"{stage}: unexpected error in the container's init", errno.EPROTO)
+    return SystemFailure(stage, record.errno, path=name)

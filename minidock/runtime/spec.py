@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what the user and the image ask for to an OCI runtime Spec: docker's defaults, pure."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from minidock.errors import InvalidArgument
+from minidock.oci.runtime import (
+    Linux,
+    LinuxDevice,
+    Mount,
+    Namespace,
+    Process,
+    Rlimit,
+    Spec,
+)
+from minidock.runtime.commands import DEFAULT_PATH
+from minidock.runtime.users import User
+
+SHM_SIZE = 64 << 20
+"""Bytes of /dev/shm unless asked otherwise."""
+
+NAMESPACES = ("mount", "uts", "ipc", "network", "pid", "cgroup")
+
+MASKED_PATHS = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+"""Hidden as docker does (CVE-2017-16539, CVE-2018-10892, GHSA-jq35-85cj-fj4p)."""
+
+_THERMAL_THROTTLE = "/sys/devices/system/cpu/cpu{}/thermal_throttle"
+_CPUS = os.cpu_count() or 1
+
+READONLY_PATHS = (
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
+
+_LOCKED = ("nosuid", "noexec", "nodev")
+
+_PRIVATE_NETWORK_SYSCTLS = {
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.ipv4.ping_group_range": "0 2147483647",
+}
+"""Any user may bind port 80 and send pings; only a network namespace of its own has them."""
+
+
+class InvalidMount(InvalidArgument):
+    """A mount destination that would break the container or its protection."""
+
+
+class SpecInputs(NamedTuple):
+    """What a Spec is made of; `args`, `user` and `cwd` are resolved already.
+
+    `image_env` and `env` (the user's, which wins) are ``NAME=value`` texts. `mounts` are the
+    user's, see `bind_mount` and `tmpfs_mount`, the files for /etc among them.
+    `host_namespaces` are shared with the host, e.g. ``network``. `capabilities` and `devices`
+    are complete lists, for privileged containers too. `shm_size` is in bytes.
+    """
+
+    args: tuple[str, ...]
+    user: User
+    image_env: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    terminal: bool = False
+    hostname: str = ""
+    domainname: str = ""
+    capabilities: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    devices: tuple[LinuxDevice, ...] = ()
+    host_namespaces: tuple[str, ...] = ()
+    sysctl: Mapping[str, str] = {}
+    rlimits: tuple[Rlimit, ...] = ()
+    oom_score_adj: int | None = None
+    no_new_privileges: bool = False
+    read_only: bool = False
+    privileged: bool = False
+    shm_size: int = SHM_SIZE
+    cgroups_path: str = ""
+
+
+def make_spec(inputs: SpecInputs) -> Spec:
+    """Return the configuration of a container.
+
+    Raises:
+        InvalidMount: a destination is not absolute, the root, or inside /proc.
+    """
+    sysctl = dict(inputs.sysctl)
+    if "network" not in inputs.host_namespaces:
+        sysctl = _PRIVATE_NETWORK_SYSCTLS | sysctl
+    return Spec(
+        process=Process(
+            args=inputs.args,
+            env=make_environment(inputs),
+            cwd=inputs.cwd or "/",
+            user=inputs.user.ids,
+            terminal=inputs.terminal,
+            capabilities=inputs.capabilities,
+            rlimits=inputs.rlimits,
+            no_new_privileges=inputs.no_new_privileges,
+            oom_score_adj=inputs.oom_score_adj,
+        ),
+        root_readonly=inputs.read_only,
+        hostname=inputs.hostname,
+        domainname=inputs.domainname,
+        mounts=_mounts(inputs),
+        linux=Linux(
+            namespaces=tuple(
+                Namespace(kind) for kind in NAMESPACES if kind not in inputs.host_namespaces
+            ),
+            devices=inputs.devices,
+            masked_paths=() if inputs.privileged else _masked_paths(),
+            readonly_paths=() if inputs.privileged else READONLY_PATHS,
+            sysctl=sysctl,
+            cgroups_path=inputs.cgroups_path,
+        ),
+    )
+
+
+def make_environment(inputs: SpecInputs) -> tuple[str, ...]:
+    """Return the ``NAME=value`` texts in docker's order.
+
+    An entry without "=" or without a name is dropped: to fill it in from somewhere would leak
+    the caller's environment to the image (CVE-2026-57231).
+    """
+    env = {"PATH": DEFAULT_PATH, "HOSTNAME": inputs.hostname}
+    if inputs.terminal:
+        env["TERM"] = "xterm"
+    return merge_environment(env, (*inputs.image_env, *inputs.env), inputs.user.home)
+
+
+def merge_environment(
+    base: Mapping[str, str], entries: Iterable[str], home: str
+) -> tuple[str, ...]:
+    """Return `base` overridden by `entries`, and HOME last if nobody sets it."""
+    env = dict(base)
+    for entry in entries:
+        name, separator, value = entry.partition("=")
+        if name and separator:
+            env[name] = value
+    env.setdefault("HOME", home)
+    return tuple(f"{name}={value}" for name, value in env.items())
+
+
+def bind_mount(
+    source: str, destination: str, *, read_only: bool = False, propagation: str = "rprivate"
+) -> Mount:
+    """Return the mount of host path `source` and all that is mounted below it."""
+    access = "ro" if read_only else "rw"
+    return Mount(destination, "bind", source, ("rbind", access, propagation))
+
+
+def tmpfs_mount(destination: str, options: tuple[str, ...] = ()) -> Mount:
+    """Return a tmpfs; `options` are added to docker's ``nosuid,nodev,noexec``."""
+    return Mount(destination, "tmpfs", "tmpfs", (*_LOCKED, *options))
+
+
+def _masked_paths() -> tuple[str, ...]:
+    return MASKED_PATHS + tuple(_THERMAL_THROTTLE.format(cpu) for cpu in range(_CPUS))
+
+
+def _mounts(inputs: SpecInputs) -> tuple[Mount, ...]:
+    """Return docker's mounts where the user has none, then the user's, parents first."""
+    for mount in inputs.mounts:
+        _check_destination(mount.destination)
+    taken = {_parts(mount.destination) for mount in inputs.mounts}
+    defaults = [
+        mount for mount in _default_mounts(inputs) if not _is_replaced(mount.destination, taken)
+    ]
+    ordered = sorted(inputs.mounts, key=lambda mount: len(_parts(mount.destination)))
+    return (*defaults, *ordered)
+
+
+def _is_replaced(destination: str, taken: set[tuple[str, ...]]) -> bool:
+    parts = _parts(destination)
+    return parts in taken or (parts[0] == "dev" and ("dev",) in taken)
+
+
+def _check_destination(destination: str) -> None:
+    parts = _parts(destination)
+    if not destination.startswith("/") or not parts:
+        raise InvalidMount(f"invalid mount destination {destination!r}: not below the root")
+    if parts == ("proc",):
+        raise InvalidMount(f"invalid mount destination {destination!r}: /proc is protected")
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(os.path.normpath(path).strip("/").split("/")) if path.strip("/") else ()
+
+
+def _default_mounts(inputs: SpecInputs) -> tuple[Mount, ...]:
+    access = () if inputs.privileged else ("ro",)
+    return (
+        Mount("/proc", "proc", "proc", _LOCKED),
+        Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
+        Mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+        ),
+        Mount("/sys", "sysfs", "sysfs", (*_LOCKED, *access)),
+        Mount("/sys/fs/cgroup", "cgroup", "cgroup", (*_LOCKED, "relatime", *access)),
+        Mount("/dev/mqueue", "mqueue", "mqueue", _LOCKED),
+        Mount("/dev/shm", "tmpfs", "shm", (*_LOCKED, "mode=1777", f"size={inputs.shm_size}")),  # noqa: S108 - a destination in the container
+    )
