@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client's side of a container: its streams are the user's, see channel.py."""
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import NamedTuple
+
+from minidock.errors import Conflict, MinidockError, SystemFailure, Unavailable
+from minidock.linux.tty import WindowSize, raw_mode, window_size
+from minidock.runtime import channel
+from minidock.runtime.channel import Connection
+
+SOCKET = "attach.sock"
+"""Name of the monitor's socket in the container's state directory."""
+
+_BLOCK = channel.MAX_PAYLOAD
+
+# Docker forwards all but CHLD, PIPE and URG. TTIN and TTOU would come again at once.
+_FORWARDED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGTERM,
+    signal.SIGCONT,
+    signal.SIGTSTP,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+    signal.SIGPWR,
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+)
+_DEADLY = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+
+Handler = Callable[[int, FrameType | None], None]
+
+Kill = Callable[[int], None]
+"""Sends a signal to the container; a MinidockError means that it is too late."""
+
+
+class NotAttachable(Conflict):
+    """No monitor listens: the container does not run."""
+
+
+class MonitorLost(Unavailable):
+    """The monitor went away without the program's exit status."""
+
+
+class ClientStreams(NamedTuple):
+    """The user's descriptors, and what may be done with them.
+
+    `stdin` None sends nothing and leaves the program's input as it is. `terminal` says that
+    stdin is a terminal to be put in raw mode. `detach_keys` are the bytes that leave the
+    program running, looked for in a terminal only; empty for none.
+    """
+
+    stdin: int | None
+    stdout: int
+    stderr: int
+    terminal: bool = False
+    detach_keys: bytes = b"\x10\x11"
+    forward_signals: bool = True
+
+
+class DetachKeys:
+    """Finds a sequence of keys in what is typed; holds a beginning of it back."""
+
+    def __init__(self, keys: bytes) -> None:
+        self._keys = keys
+        self._held = b""
+
+    def feed(self, data: bytes) -> tuple[bytes, bool]:
+        """Return the bytes to pass on now, and whether the sequence followed them."""
+        if not self._keys:
+            return data, False
+        text = self._held + data
+        found = text.find(self._keys)
+        if found >= 0:
+            self._held = b""
+            return text[:found], True
+        longest = min(len(text), len(self._keys) - 1)
+        held = next((n for n in range(longest, 0, -1) if self._keys.startswith(text[-n:])), 0)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held], False
+
+
+def connect(directory: str) -> Connection:
+    """Return a connection to the monitor of the container whose state is in `directory`.
+
+    Raises:
+        NotAttachable: no monitor listens there.
+    """
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection = Connection(channel)
+    try:
+        with short_path(directory) as path:
+            channel.connect(path)
+        if connection.receive().kind == channel.ATTACHED:
+            return connection
+    except OSError:
+        pass
+    connection.close()
+    raise NotAttachable("the container is not running")
+
+
+@contextlib.contextmanager
+def short_path(directory: str) -> Iterator[str]:
+    """Give the socket in `directory` a path that fits: unix(7) allows 107 bytes."""
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/{SOCKET}"
+    finally:
+        os.close(fd)
+
+
+def relay(connection: Connection, streams: ClientStreams, kill: Kill) -> int | None:
+    """Pass bytes between the user and the program until that exits; close `connection`.
+
+    Output is written with write(2) that may wait: a user who does not read stops the program,
+    as in a pipe. A user's stream that can't be written any more takes nothing from the program.
+
+    Returns:
+        The program's exit status, None after the detach keys.
+
+    Raises:
+        MonitorLost: the connection broke before the exit status came.
+        SystemFailure: the output can't be written, e.g. the disk is full.
+    """
+    session = _Session(connection, streams)
+    try:
+        with user_side(streams, kill, session.resize):
+            return session.run()
+    finally:
+        connection.close()
+
+
+class _Session:
+    def __init__(self, connection: Connection, streams: ClientStreams) -> None:
+        self._connection = connection
+        self._streams = streams
+        self._keys = DetachKeys(streams.detach_keys if streams.terminal else b"")
+        self._stdin = streams.stdin
+        self._outputs = {
+            channel.STDOUT: Output(streams.stdout),
+            channel.STDERR: Output(streams.stderr),
+        }
+        # Only a full channel makes it longer than empty; then stdin is not read.
+        self._queue: deque[tuple[int, bytes]] = deque()
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        if self._stdin is not None:
+            self._poll.register(self._stdin, select.POLLIN)
+
+    def resize(self, size: WindowSize) -> None:
+        """Tell the monitor the size of the user's terminal.
+
+        Runs in a signal handler, so at any point of `_flush`: it must not flush itself.
+        """
+        payload = channel.SIZE.pack(*size)
+        if not self._connection.send(channel.RESIZE, payload):
+            self._queue.append((channel.RESIZE, payload))
+
+    def run(self) -> int | None:
+        """Relay until the program exits or the user detaches."""
+        while True:
+            self._watch()
+            for fd, events in self._poll.poll():
+                if fd == self._connection.fileno():
+                    if events & select.POLLOUT:
+                        self._flush()
+                    if events & ~select.POLLOUT and (status := self._receive()) is not None:
+                        return status
+                elif not self._read_stdin():
+                    return None
+
+    def _watch(self) -> None:
+        full = bool(self._queue)
+        self._poll.modify(self._connection, select.POLLIN | (select.POLLOUT if full else 0))
+        if self._stdin is not None:
+            if full:
+                self._unregister_stdin()
+            else:
+                self._poll.register(self._stdin, select.POLLIN)
+
+    def _unregister_stdin(self) -> None:
+        with contextlib.suppress(KeyError):
+            assert self._stdin is not None
+            self._poll.unregister(self._stdin)
+
+    def _receive(self) -> int | None:
+        """Take what is there; return the exit status if that is it."""
+        try:
+            kind, payload = self._connection.receive(wait=False)
+        except BlockingIOError:
+            return None
+        if output := self._outputs.get(kind):
+            output.write(payload)
+        elif kind == channel.EXITED:
+            return int(channel.STATUS.unpack(payload)[0])
+        elif kind == channel.END:
+            raise MonitorLost("the container's monitor went away")
+        return None
+
+    def _read_stdin(self) -> bool:
+        """Pass on what the user typed; tell whether they stay."""
+        assert self._stdin is not None
+        data = read_input(self._stdin)
+        if not data:
+            self._unregister_stdin()
+            self._stdin = None
+            self._send(channel.STDIN_CLOSE)
+            return True
+        passed, detached = self._keys.feed(data)
+        if passed:
+            self._send(channel.STDIN, passed)
+        if detached:
+            self._send(channel.DETACH)
+        return not detached
+
+    def _send(self, kind: int, payload: bytes = b"") -> None:
+        self._queue.append((kind, payload))
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._queue and self._connection.send(*self._queue[0]):
+                self._queue.popleft()
+        except ConnectionError:  # what it sent before it went is still to be read
+            self._queue.clear()
+
+
+class Output:
+    """A stream of the user's; what comes after they closed it is dropped."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.open = True
+
+    def write(self, data: memoryview) -> None:
+        """Write all of `data`, waiting where the descriptor can take no more.
+
+        Raises:
+            SystemFailure: it can't be written for another reason than a closed stream.
+        """
+        while data and self.open:
+            try:
+                data = data[os.write(self.fd, data) :]
+            except BlockingIOError:  # someone else made the user's descriptor non-blocking
+                wait_writable(self.fd)
+            except OSError as e:
+                if e.errno not in (errno.EPIPE, errno.EBADF, errno.EIO):
+                    raise SystemFailure.of("write the program's output", e) from e
+                self.open = False
+
+
+def wait_writable(fd: int) -> None:
+    """Wait until a write to `fd` makes progress."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    poll.poll()
+
+
+def read_input(fd: int) -> bytes:
+    """Return what the user typed, empty at the end of it; a stream that fails has ended.
+
+    Called when poll(2) says that it would not wait.
+    """
+    while True:
+        try:
+            return os.read(fd, _BLOCK)
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            poll.poll()
+        except OSError:
+            return b""
+
+
+@contextlib.contextmanager
+def user_side(
+    streams: ClientStreams, kill: Kill, resized: Callable[[WindowSize], None]
+) -> Iterator[None]:
+    """Hold the user's terminal in raw mode and forward signals until the block ends.
+
+    The terminal's size is told at the start and whenever it changes. A signal that ends the
+    client instead raises SystemExit, so that the terminal is restored.
+    """
+    terminal = streams.stdin if streams.terminal else None
+    handlers: dict[int, Handler] = {}
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(MinidockError):
+            kill(number)
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if streams.forward_signals:
+        handlers |= dict.fromkeys(_FORWARDED, forward)
+    elif terminal is not None:
+        handlers |= dict.fromkeys(_DEADLY, leave)
+    with contextlib.ExitStack() as stack:
+        if terminal is not None:
+            tell_size = _size_teller(terminal, resized)
+            handlers[signal.SIGWINCH] = tell_size
+            stack.enter_context(raw_mode(terminal))
+            tell_size(signal.SIGWINCH, None)
+        stack.enter_context(_handled(handlers))
+        yield
+
+
+def _size_teller(terminal: int, resized: Callable[[WindowSize], None]) -> Handler:
+    def tell_size(_number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(OSError):  # the terminal or the program may be gone
+            resized(window_size(terminal))
+
+    return tell_size
+
+
+@contextlib.contextmanager
+def _handled(handlers: dict[int, Handler]) -> Iterator[None]:
+    """Handle signals until the block ends; one that is ignored (nohup) stays ignored."""
+    previous = {}
+    try:
+        for number, handler in handlers.items():
+            old = signal.getsignal(number)
+            if old is not signal.SIG_IGN:
+                previous[number] = old
+                signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, signal.SIG_DFL if old is None else old)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs of the host that stand for containers: same attributes, no namespaces."""
+
+import fcntl
+import os
+import pty
+import signal
+import termios
+from typing import NamedTuple
+
+from minidock.errors import CommandNotFound, MinidockError
+from minidock.runtime.console import Started, Stdio
+from minidock.runtime.channel import Connection
+from minidock.runtime.monitor import MonitorPlan, is_alive, spawn
+
+
+class Program:
+    """A child that waits for `start`, then executes `arguments`; with no `stdio` on a pty."""
+
+    def __init__(self, arguments: tuple[str, ...], stdio: Stdio | None) -> None:
+        self.console, slave = pty.openpty() if stdio is None else (-1, -1)
+        gate, self._gate = os.pipe2(os.O_CLOEXEC)
+        self._failure, failure = os.pipe2(os.O_CLOEXEC)
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.close(self._gate)
+                _become(gate, stdio or Stdio(slave, slave, slave), stdio is None)
+                os.execv(arguments[0], arguments)
+            except OSError as e:
+                os.write(failure, os.strerror(e.errno).encode())
+            finally:
+                os._exit(127)
+        for fd in (gate, failure, slave):
+            if fd >= 0:
+                os.close(fd)
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def start(self) -> None:
+        os.write(self._gate, b"x")
+        os.close(self._gate)
+        if why := os.read(self._failure, 100):
+            raise CommandNotFound(why.decode(), hint="try another")
+        os.close(self._failure)
+
+    def kill(self) -> None:
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def wait(self) -> int:
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return code if code >= 0 else 128 - code
+
+
+def _become(gate: int, stdio: Stdio, terminal: bool) -> None:
+    os.setsid()
+    for number, fd in enumerate(stdio):
+        os.dup2(fd, number)
+    if terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if not os.read(gate, 1):
+        os._exit(1)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+class Recorder:
+    """Hooks that write what happened to files in `directory`."""
+
+    def __init__(
+        self, directory: str, *arguments: str, fail: dict[str, BaseException] | None = None
+    ) -> None:
+        self._directory = directory
+        self._arguments = arguments
+        self._fail = fail or {}
+
+    def create(self, stdio: Stdio | None) -> Started:
+        self._step("create")
+        return Program(self._arguments, stdio)
+
+    def attach(self, started: Started) -> None:
+        self._step("attach")
+
+    def started(self, started: Started) -> None:
+        self._step("started", str(started.pid))
+        self._step("monitor", str(os.getpid()))
+
+    def failed(self, error: MinidockError) -> None:
+        self._step("failed", f"{type(error).__name__} {error}")
+
+    def exited(self, status: int, oom: bool) -> None:
+        self._step("exited", f"{status} {oom}")
+
+    def _step(self, name: str, text: str = "") -> None:
+        with open(os.path.join(self._directory, name), "w") as file:
+            file.write(text)
+        if error := self._fail.get(name):
+            raise error
+
+
+class Box(NamedTuple):
+    """A state directory, as the engine keeps one for each container."""
+
+    directory: str
+
+    @property
+    def log(self) -> str:
+        return os.path.join(self.directory, "log.json")
+
+    def recorded(self, name: str) -> str | None:
+        try:
+            with open(os.path.join(self.directory, name)) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def run(self, plan: MonitorPlan, *arguments: str) -> Connection:
+        connection = spawn(plan, Recorder(self.directory, *arguments), attach=True)
+        assert connection is not None
+        return connection
+
+    def start(self, plan: MonitorPlan, *arguments: str) -> None:
+        assert spawn(plan, Recorder(self.directory, *arguments), attach=False) is None
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(int(self.recorded("started") or "0"), number)
+
+    def is_alive(self) -> bool:
+        return is_alive(self.directory)
