@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making, joining, freezing and removing the control groups of a container.
+
+Where cgroups can't be had, a container runs without and the caller gets warnings; what it must
+know for safety is `Cgroup.devices_enforced`.
+"""
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from minidock.errors import SystemFailure, Unsupported
+from minidock.fs.atomic import read_file
+from minidock.runtime.cgroup_plan import CONSEQUENCES, CgroupPlan, Group
+
+_PATIENCE = 10.0  # seconds for the kernel to freeze, kill or let go of processes
+_PAUSE = 0.001  # seconds between looks
+_RACES = 16
+
+
+class CgroupFailure(SystemFailure):
+    """A cgroup can't be joined, frozen or removed."""
+
+
+class FreezerMissing(Unsupported):
+    """The container is in no cgroup that can be frozen."""
+
+
+class Cgroup(NamedTuple):
+    """The cgroup of a container as it was made: `paths` are its directories.
+
+    `devices_enforced` says whether the device rules are in force for whoever joins.
+    """
+
+    paths: tuple[str, ...]
+    devices_enforced: bool
+    warnings: tuple[str, ...]
+
+
+def create(plan: CgroupPlan) -> Cgroup:
+    """Make the directories and apply the settings; what fails becomes a warning."""
+    paths = []
+    warnings = list(plan.warnings)
+    devices_enforced = False
+    for group in plan.groups:
+        try:
+            _make_directory(group.path)
+            paths.append(group.path)
+            _delegate(group)
+        except OSError as e:
+            warnings += _warnings(group, e)
+            continue
+        failures = _apply(group)
+        for file, error in failures.items():
+            warnings.append(f"cgroup {group.path}: {file}: {_reason(error)}")
+        if "devices" in group.controllers:
+            devices_enforced = "devices.deny" not in failures
+    return Cgroup(tuple(paths), devices_enforced, tuple(warnings))
+
+
+def _make_directory(path: str) -> None:
+    """Make directory `path`, and minidock's own above it where that is missing."""
+    for attempt in range(_RACES):
+        try:
+            os.mkdir(path)
+        except FileNotFoundError:
+            # Missing from the beginning, or the last other container has just taken it away.
+            if attempt == _RACES - 1:
+                raise
+        except FileExistsError:
+            return
+        else:
+            return
+        try:
+            os.mkdir(os.path.dirname(path))
+        except FileExistsError:
+            pass
+
+
+def _delegate(group: Group) -> None:
+    """Give `group` its controllers, from the top down; EBUSY where processes are above."""
+    if group.delegate:
+        parent = os.path.dirname(group.path)
+        _write(f"{os.path.dirname(parent)}/cgroup.subtree_control", group.delegate)
+        _write(f"{parent}/cgroup.subtree_control", group.delegate)
+
+
+def _apply(group: Group) -> dict[str, OSError]:
+    """Write the settings of `group`; return the files that refused one, and why."""
+    failures = {}
+    for file, settings in groupby(group.settings, itemgetter(0)):
+        try:
+            fd = os.open(f"{group.path}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as e:
+            failures[file] = e
+            continue
+        for _, value in settings:
+            try:
+                os.write(fd, value.encode())  # device rules are one in each write(2)
+            except OSError as e:
+                failures[file] = e
+        os.close(fd)
+    return failures
+
+
+def _warnings(group: Group, error: OSError) -> list[str]:
+    return [
+        f"{CONSEQUENCES[name]}: cgroup {group.path}: {_reason(error)}"
+        for name in group.controllers
+        if name in CONSEQUENCES
+    ]
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno or 0).lower()
+
+
+def join(paths: Sequence[str], pid: int) -> None:
+    """Move process `pid`, or the caller if it is 0, into the cgroup with `paths`.
+
+    Raises:
+        CgroupFailure: one of them refuses; the container must not run then.
+    """
+    for path in paths:
+        try:
+            _write(f"{path}/cgroup.procs", str(pid))
+        except OSError as e:
+            raise CgroupFailure("join cgroup", e.errno or 0, path=path) from e
+
+
+def freeze(paths: Sequence[str]) -> None:
+    """Stop all processes of a cgroup; returns when they are stopped.
+
+    Raises:
+        FreezerMissing: none of `paths` can do it.
+        CgroupFailure: it takes more than 10 seconds, or the kernel refuses; nothing is frozen.
+    """
+    freezer = _freezer(paths)
+    try:
+        freezer.set(frozen=True)
+        deadline = time.monotonic() + _PATIENCE
+        while not freezer.is_frozen():
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            time.sleep(_PAUSE)
+    except OSError as e:
+        freezer.release()
+        raise CgroupFailure("freeze cgroup", e.errno or 0, path=freezer.path) from e
+
+
+def thaw(paths: Sequence[str]) -> None:
+    """Let the processes of a cgroup go on.
+
+    Raises:
+        FreezerMissing: none of `paths` can do it.
+        CgroupFailure: the kernel refuses.
+    """
+    freezer = _freezer(paths)
+    try:
+        freezer.set(frozen=False)
+    except OSError as e:
+        raise CgroupFailure("thaw cgroup", e.errno or 0, path=freezer.path) from e
+
+
+class _Freezer(NamedTuple):
+    """The directory that freezes; `version` is that of its hierarchy."""
+
+    path: str
+    version: int
+
+    def set(self, *, frozen: bool) -> None:
+        if self.version == 1:
+            _write(f"{self.path}/freezer.state", "FROZEN" if frozen else "THAWED")
+        else:
+            _write(f"{self.path}/cgroup.freeze", str(int(frozen)))
+
+    def release(self) -> None:
+        """Thaw, whatever became of the cgroup meanwhile."""
+        try:
+            self.set(frozen=False)
+        except OSError:
+            pass
+
+    def is_frozen(self) -> bool:
+        if self.version == 1:
+            return _text(f"{self.path}/freezer.state") == "FROZEN\n"  # was FREEZING
+        return "frozen 1\n" in _text(f"{self.path}/cgroup.events")
+
+
+def _freezer(paths: Sequence[str]) -> _Freezer:
+    for version, file in ((1, "freezer.state"), (2, "cgroup.freeze")):
+        for path in paths:
+            if os.path.exists(f"{path}/{file}"):
+                return _Freezer(path, version)
+    raise FreezerMissing("the container can't be paused: there is no freezer cgroup")
+
+
+def remove(paths: Sequence[str]) -> None:
+    """Kill what is left in a cgroup and remove its directories; missing ones are no error.
+
+    Raises:
+        CgroupFailure: after 10 seconds something is still in it.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    for path in paths:
+        while not _remove_directory(path):
+            # A process that was waited for can be in its cgroup for a moment yet.
+            if time.monotonic() > deadline:
+                raise CgroupFailure("remove cgroup", errno.EBUSY, path=path)
+            _kill(paths)
+            time.sleep(_PAUSE)
+        try:
+            os.rmdir(os.path.dirname(path))  # succeeds for the last container
+        except OSError:
+            pass
+
+
+def _remove_directory(path: str) -> bool:
+    """Remove directory `path`; return False while there are processes or cgroups in it."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError as e:
+        if e.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+            raise CgroupFailure("remove cgroup", e.errno or 0, path=path) from e
+        return False
+    return True
+
+
+def _kill(paths: Sequence[str]) -> None:
+    """Kill all processes in the cgroup and below it, and remove the cgroups below it."""
+    try:
+        freezer = _freezer(paths)
+    except FreezerMissing:
+        freezer = None
+    directories = [directory for path in paths for directory in _tree(path)]
+    try:
+        if freezer:
+            freezer.set(frozen=True)  # so that nobody forks between reading and killing
+        for directory in directories:
+            for pid in _processes(directory):
+                _kill_process(pid)
+    except FileNotFoundError:
+        pass  # someone else has removed it
+    finally:
+        if freezer:
+            freezer.release()
+    for directory in reversed(directories):
+        if directory not in paths:
+            _remove_directory(directory)
+
+
+def _tree(path: str) -> list[str]:
+    """Return `path` and the cgroups that the container has made below it, parents first."""
+    found = [path]
+    for directory in found:  # grows meanwhile
+        try:
+            with os.scandir(directory) as entries:
+                found += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+        except OSError:
+            pass
+    return found
+
+
+def _processes(directory: str) -> list[int]:
+    try:
+        # 0 stands for a process outside of this pid namespace
+        return [int(pid) for pid in _text(f"{directory}/cgroup.procs").split() if pid != "0"]
+    except OSError:
+        return []
+
+
+def _kill_process(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _write(path: str, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def _text(path: str) -> str:
+    return os.fsdecode(read_file(path))

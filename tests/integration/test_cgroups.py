@@ -1,0 +1,261 @@
+"""Cgroups of this machine: rules hold, freezing stops, nothing stays behind."""
+
+import errno
+import os
+import signal
+import stat
+import time
+
+import pytest
+
+from minidock.runtime import cgroups
+from minidock.runtime.cgroup_plan import (
+    DOCKER_DEVICES,
+    CgroupPlan,
+    DeviceRule,
+    Group,
+    Limits,
+    discover,
+    plan,
+)
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="cgroups belong to root"),
+]
+
+LAYOUT = discover()
+CONTROLLERS = {name for h in LAYOUT.v1 for name in h.controllers}
+
+
+def needs(*controllers: str):
+    missing = set(controllers) - CONTROLLERS
+    return pytest.mark.skipif(bool(missing), reason=f"no cgroup version 1 for {missing}")
+
+
+@pytest.fixture
+def make():
+    """Create cgroups that are removed after the test."""
+    made = []
+
+    def create(limits=Limits(), devices=()) -> cgroups.Cgroup:  # noqa: B008
+        name = f"test-{os.getpid()}-{len(made)}"
+        made.append(cgroups.create(plan(LAYOUT, name, limits, devices)))
+        return made[-1]
+
+    yield create
+    for cgroup in made:
+        cgroups.remove(cgroup.paths)
+        assert not any(map(os.path.exists, cgroup.paths))
+
+
+def inside(cgroup: cgroups.Cgroup, probe) -> int:
+    """Return what `probe` returns in a child that has joined the cgroup."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            cgroups.join(cgroup.paths, 0)
+            os._exit(probe())
+        finally:
+            os._exit(255)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def sleeper(cgroup: cgroups.Cgroup) -> int:
+    pid = os.fork()
+    if pid == 0:
+        os.execv("/bin/sleep", ["sleep", "60"])
+    cgroups.join(cgroup.paths, pid)
+    return pid
+
+
+def opening(path, flags=os.O_RDONLY) -> int:
+    try:
+        os.close(os.open(path, flags | os.O_NONBLOCK))
+    except OSError as e:
+        return e.errno or 255
+    return 0
+
+
+@needs("devices")
+def test_devices(make, tmp_path):
+    """Any node can be made, but only docker's list can be opened."""
+    cgroup = make(devices=DOCKER_DEVICES)
+    assert cgroup.devices_enforced
+    assert cgroup.warnings == ()
+
+    def node(kind: int, major: int, minor: int):
+        path = tmp_path / f"{kind}-{major}-{minor}"
+        os.mknod(path, kind | 0o600, os.makedev(major, minor))
+        return path
+
+    def probe() -> int:
+        assert opening("/dev/null", os.O_RDWR) == 0
+        assert opening("/dev/zero") == 0
+        assert opening("/dev/urandom") == 0
+        assert opening(node(stat.S_IFBLK, 8, 0)) == errno.EPERM
+        assert opening(node(stat.S_IFCHR, 1, 11)) == errno.EPERM  # kmsg
+        assert opening(node(stat.S_IFCHR, 10, 200)) == errno.EPERM  # tun
+        assert opening(node(stat.S_IFCHR, 10, 229)) == errno.EPERM  # fuse
+        assert opening(node(stat.S_IFCHR, 1, 1)) == errno.EPERM  # mem
+        return 0
+
+    assert inside(cgroup, probe) == 0
+    assert opening(tmp_path / f"{stat.S_IFCHR}-1-11") == 0  # the rule was it
+
+
+@needs("devices")
+def test_one_more_device(make):
+    """A rule of the user's opens one device, as far as it says."""
+    cgroup = make(devices=(*DOCKER_DEVICES, DeviceRule("c", 1, 11, "r")))
+    assert inside(cgroup, lambda: opening("/dev/kmsg")) == 0
+    assert inside(cgroup, lambda: opening("/dev/kmsg", os.O_WRONLY)) == errno.EPERM
+
+
+@needs("pids")
+def test_pids_limit(make):
+    """The fourth process is refused."""
+
+    def probe() -> int:
+        for count in range(10):
+            try:
+                if os.fork() == 0:
+                    time.sleep(30)
+            except BlockingIOError:  # EAGAIN
+                return count
+        return 255
+
+    cgroup = make(Limits(pids=4))
+    assert inside(cgroup, probe) == 3
+    cgroups.remove(cgroup.paths)  # with its children alive
+
+
+@needs("memory")
+def test_memory_limit(make):
+    """Who takes more is killed."""
+    cgroup = make(Limits(memory=32 << 20))
+    assert inside(cgroup, lambda: len(bytearray(4 << 20)) >> 22) == 1
+    assert inside(cgroup, lambda: len(b"x" * (64 << 20)) and 0) == -signal.SIGKILL
+
+
+@needs("cpu")
+def test_cpu_limits_are_written(make):
+    """The kernel shows the values back."""
+    cgroup = make(Limits(cpu_shares=512, cpu_quota=20_000, cpu_period=50_000))
+    assert cgroup.warnings == ()
+    (path,) = [p for p in cgroup.paths if os.path.exists(f"{p}/cpu.shares")]
+    shown = {}
+    for file in ("cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us"):
+        with open(f"{path}/{file}") as stream:
+            shown[file] = int(stream.read())
+    assert list(shown.values()) == [512, 20_000, 50_000]
+
+
+def test_freeze_and_thaw(make):
+    """A frozen process makes no progress and ignores even SIGKILL until it is thawed."""
+    cgroup = make()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            os.write(write, b".")
+            time.sleep(0.001)
+    try:
+        os.set_blocking(read, False)
+        cgroups.join(cgroup.paths, pid)
+        cgroups.freeze(cgroup.paths)
+        try:
+            os.read(read, 65536)
+        except BlockingIOError:
+            pass
+        time.sleep(0.05)
+        with pytest.raises(BlockingIOError):
+            os.read(read, 1)
+        cgroups.thaw(cgroup.paths)
+        os.set_blocking(read, True)
+        assert os.read(read, 1) == b"."
+    finally:
+        os.close(read)
+        os.close(write)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_remove_kills_what_is_left(make):
+    """Running, stopped and frozen processes and those in cgroups below all go."""
+    cgroup = make(devices=DOCKER_DEVICES)
+    pids = [sleeper(cgroup) for _ in range(3)]
+    os.kill(pids[0], signal.SIGSTOP)
+    for path in cgroup.paths:
+        os.makedirs(f"{path}/a/b/c")
+        with open(f"{path}/a/b/cgroup.procs", "w") as procs:
+            procs.write(str(pids[1]))
+    cgroups.freeze(cgroup.paths)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped as they die
+    try:
+        cgroups.remove(cgroup.paths)
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for pid in pids:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, 0)
+    assert not any(map(os.path.exists, cgroup.paths))
+
+
+def test_remove_twice(make):
+    """What is gone is no error."""
+    cgroup = make()
+    cgroups.remove(cgroup.paths)
+    cgroups.remove(cgroup.paths)
+    cgroups.remove(("/sys/fs/cgroup/no/such",))
+
+
+def test_create_twice(make):
+    """A directory that a crash left is used again."""
+    planned = plan(LAYOUT, f"test-{os.getpid()}-again", Limits(), DOCKER_DEVICES)
+    first = cgroups.create(planned)
+    try:
+        assert cgroups.create(planned) == first
+    finally:
+        cgroups.remove(first.paths)
+
+
+def test_nothing_stays_behind():
+    """With the last container minidock's own directory goes."""
+    name = f"test-{os.getpid()}-last"
+    paths = cgroups.create(plan(LAYOUT, name, Limits(), DOCKER_DEVICES)).paths
+    cgroups.remove(paths)
+    for path in paths:
+        parent = os.path.dirname(path)
+        assert not os.path.exists(parent) or os.listdir(parent)
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    """Every failure is a warning; the device rules are known not to hold."""
+    read_only = Group("/proc/minidock/x", ("devices",), (("devices.deny", "a"),))
+    no_files = Group(f"{tmp_path}/minidock/x", ("pids",), (("pids.max", "3"),))
+    cgroup = cgroups.create(CgroupPlan((read_only, no_files), ("said before",)))
+    assert cgroup.paths == (f"{tmp_path}/minidock/x",)
+    assert not cgroup.devices_enforced
+    assert len(cgroup.warnings) == 3
+    assert cgroup.warnings[0] == "said before"
+    assert "device rules are not enforced" in cgroup.warnings[1]
+    assert "pids.max" in cgroup.warnings[2]
+
+
+def test_join_is_all_or_an_error(make, tmp_path):
+    """A container must not start outside of the cgroup that was made for it."""
+    cgroup = make()
+    pid = sleeper(cgroup)
+    try:
+        with pytest.raises(cgroups.CgroupFailure, match="join cgroup"):
+            cgroups.join((*cgroup.paths, str(tmp_path)), pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_no_freezer():
+    """Without cgroups a container can't be paused, and the error says why."""
+    with pytest.raises(cgroups.FreezerMissing):
+        cgroups.freeze(())
