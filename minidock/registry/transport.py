@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal, NamedTuple, Protocol
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote
 
 import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     InsecureRequestWarning,
+    LocationParseError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
@@ -33,6 +34,7 @@ from minidock.config import Proxies, RegistrySettings
 from minidock.errors import InvalidArgument, SystemFailure, Unavailable
 from minidock.registry.urls import (
     bypasses_proxy,
+    follow,
     is_local,
     is_loopback,
     netloc_of,
@@ -205,7 +207,7 @@ class HttpTransport:
 
     def _redirect(self, source: Url, location: str) -> Url:
         here = netloc_of(source)
-        target = parse_web_url(urljoin(source.url, location))
+        target = follow(source, location)
         if target is None:
             raise BadRedirect(f"registry {here} redirects to a URL that is not http or https")
         there = netloc_of(target)
@@ -336,6 +338,8 @@ def _reason(error: Exception, *, local: bool) -> tuple[str, Kind]:
     cause = error.__cause__ if isinstance(error, NewConnectionError) else error
     if isinstance(error, NameResolutionError):
         return "no such host", "absent"
+    if isinstance(error, LocationParseError):
+        return "not a valid host name", "hopeless"
     if isinstance(cause, OSError) and cause.errno:
         refused = cause.errno == errno.ECONNREFUSED
         text = os.strerror(cause.errno).lower()

@@ -6,6 +6,7 @@ One parser, urllib3's (RFC 3986), reads every URL, so that what is checked is wh
 
 import ipaddress
 import socket
+from urllib.parse import urljoin
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
@@ -23,6 +24,14 @@ def parse_web_url(text: str) -> Url | None:
     if url.scheme not in _PORTS or not url.host or url.auth is not None:
         return None
     return url
+
+
+def follow(url: Url, location: str) -> Url | None:
+    """Return where a redirect from `url` leads, or None if to no URL that is to be followed."""
+    try:
+        return parse_web_url(urljoin(url.url, location))
+    except ValueError:
+        return None
 
 
 def netloc_of(url: Url) -> str:
