@@ -147,8 +147,8 @@ class Streams(NamedTuple):
     """The user's descriptors, and what may be done with them.
 
     `stdin` is None when the container's stdin is to be closed. `terminal` says that stdin is a
-    terminal to be put in raw mode. `detach_keys` are the bytes that leave the container running,
-    empty for none.
+    terminal to be put in raw mode. `detach_keys` are the bytes that leave the container
+    running, empty for none.
     """
 
     stdin: int | None

@@ -91,7 +91,7 @@ def compress(out: Writer, compression: str, level: int | None = None) -> Compres
         engine = _fast if wanted <= _FAST_LEVELS else zlib
         return _Compressor(out, engine.compressobj(wanted, zlib.DEFLATED, _GZIP))
     if compression == "zstd":
-        import zstandard  # noqa: PLC0415 - 20 ms that only zstd layers pay
+        import zstandard
 
         wanted = 3 if level is None else level
         return _Compressor(out, zstandard.ZstdCompressor(level=wanted).compressobj())
@@ -178,7 +178,7 @@ class _ZstdReader:
     """
 
     def __init__(self, source: Reader) -> None:
-        import zstandard  # noqa: PLC0415 - 20 ms that only zstd layers pay
+        import zstandard
 
         self._source = source
         self._library = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)

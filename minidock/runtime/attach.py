@@ -99,11 +99,11 @@ def connect(directory: str) -> Connection:
     Raises:
         NotAttachable: no monitor listens there.
     """
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    connection = Connection(channel)
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection = Connection(client)
     try:
         with short_path(directory) as path:
-            channel.connect(path)
+            client.connect(path)
         if connection.receive().kind == channel.ATTACHED:
             return connection
     except OSError:

@@ -12,7 +12,7 @@ number   kind         direction           payload
 2        STDIN_CLOSE  client → monitor    none: the client's input has ended
 3        RESIZE       client → monitor    rows and columns of the user's terminal, ``!HH``
 4        DETACH       client → monitor    none: the client leaves, the input stays open
-16       STARTED      monitor → client    none: the program has been executed
+16       STARTED      monitor → client    the program has been executed; JSON list of warnings
 17       FAILED       monitor → client    JSON object: the error, see `pack_error`
 18       ATTACHED     monitor → client    none: output follows
 19       STDOUT       monitor → client    bytes the program wrote

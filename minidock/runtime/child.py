@@ -38,6 +38,11 @@ class Stdio(NamedTuple):
     stdout: int
     stderr: int
 
+    def close(self) -> None:
+        """Close all three, once the process has its copies."""
+        for fd in set(self):
+            os.close(fd)
+
 
 class Channel(NamedTuple):
     """The child's pipe ends, what it finally executes, and its 0, 1, 2.

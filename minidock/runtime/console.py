@@ -19,6 +19,7 @@ from minidock.runtime.attach import (
     read_input,
     user_side,
 )
+from minidock.runtime.child import Stdio
 
 _BLOCK = 1 << 16
 _SPLICE = 1 << 20
@@ -47,19 +48,6 @@ class Started(Protocol):
 
     def wait(self) -> int:
         """Wait for the exit and return the status, 128 + the signal that killed it."""
-
-
-class Stdio(NamedTuple):
-    """The descriptors a program gets as its first three."""
-
-    stdin: int
-    stdout: int
-    stderr: int
-
-    def close(self) -> None:
-        """Close all three, once the program has its copies."""
-        for fd in self:
-            os.close(fd)
 
 
 class Ends(NamedTuple):

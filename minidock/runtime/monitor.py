@@ -15,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import gc
+import json
 import os
 import select
 import signal
@@ -33,9 +34,10 @@ from minidock.linux.libc import syscall
 from minidock.linux.tty import WindowSize, set_window_size
 from minidock.runtime import channel
 from minidock.runtime.attach import SOCKET, short_path
-from minidock.runtime.console import Ends, Started, Stdio, open_console, open_pipes
-from minidock.runtime.logs import LogFile, LogWriter
 from minidock.runtime.channel import Connection
+from minidock.runtime.child import Stdio
+from minidock.runtime.console import Ends, Started, open_console, open_pipes
+from minidock.runtime.logs import LogFile, LogWriter
 
 LOCK = "monitor.lock"
 """Name of the file in the state directory that is locked while the monitor lives."""
@@ -79,6 +81,20 @@ class MonitorPlan(NamedTuple):
     oom_file: str = ""
 
 
+class Outcome(NamedTuple):
+    """How a start went: descriptors to keep open while the program runs, and warnings."""
+
+    keep: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Spawned(NamedTuple):
+    """A started container: the caller's connection if it wanted one, and warnings."""
+
+    connection: Connection | None
+    warnings: tuple[str, ...]
+
+
 class Hooks(Protocol):
     """What the engine does inside the monitor; it has a copy of the caller's memory.
 
@@ -92,7 +108,7 @@ class Hooks(Protocol):
     def attach(self, started: Started) -> None:
         """Prepare what needs the init's namespaces: the network."""
 
-    def started(self, started: Started) -> None:
+    def started(self, started: Started) -> "Outcome":
         """Record that the program runs."""
 
     def failed(self, error: MinidockError) -> None:
@@ -102,7 +118,7 @@ class Hooks(Protocol):
         """Record the exit and free what the container had."""
 
 
-def spawn(plan: MonitorPlan, hooks: Hooks, *, attach: bool) -> Connection | None:
+def spawn(plan: MonitorPlan, hooks: Hooks, *, attach: bool) -> Spawned:
     """Start a container with a monitor of its own; return when its program is executed.
 
     A caller that goes away before that (KeyboardInterrupt or another exception, SIGKILL)
@@ -110,7 +126,7 @@ def spawn(plan: MonitorPlan, hooks: Hooks, *, attach: bool) -> Connection | None
 
     Returns:
         With `attach` the caller's connection, which gets all output from the first byte on, and
-        is waited for when it does not read. None otherwise.
+        is waited for when it does not read.
 
     Raises:
         MinidockError: what the hooks or the start raised in the monitor, as its kind.
@@ -125,23 +141,24 @@ def spawn(plan: MonitorPlan, hooks: Hooks, *, attach: bool) -> Connection | None
     theirs.close()
     try:
         os.waitpid(child, 0)
-        _await_start(ours)
+        warnings = _await_start(ours)
     except BaseException:
         ours.close()
         raise
     if attach:
-        return ours
+        return Spawned(ours, warnings)
     ours.close()
-    return None
+    return Spawned(None, warnings)
 
 
-def _await_start(monitor: Connection) -> None:
+def _await_start(monitor: Connection) -> tuple[str, ...]:
     kind, payload = monitor.receive()
     if kind == channel.FAILED:
         raise channel.unpack_error(bytes(payload))
     if kind != channel.STARTED:
         hint = "it was killed; the kernel's log may tell of a shortage of memory"
         raise MonitorDied("start the container's monitor", errno.EOWNERDEAD, hint=hint)
+    return tuple(json.loads(bytes(payload)))
 
 
 def is_alive(directory: str) -> bool:
@@ -203,6 +220,7 @@ class _Ready(NamedTuple):
     ends: Ends
     listener: socket.socket
     log: LogWriter | None
+    outcome: Outcome
 
 
 def _run(plan: MonitorPlan, hooks: Hooks, caller: Connection, attach: bool) -> None:
@@ -219,7 +237,7 @@ def _run(plan: MonitorPlan, hooks: Hooks, caller: Connection, attach: bool) -> N
         caller.send(channel.FAILED, channel.pack_error(_as_error(e)))
         return
     with contextlib.suppress(ConnectionError):
-        caller.send(channel.STARTED)
+        caller.send(channel.STARTED, json.dumps(ready.outcome.warnings).encode())
     if not attach:
         caller.close()
     _close_others(ready, (lock, caller.fileno()))
@@ -263,7 +281,7 @@ def _start(plan: MonitorPlan, hooks: Hooks, caller: Connection) -> _Ready:
             hooks.attach(started)
             _check_caller(caller)
             started.start()
-            hooks.started(started)
+            outcome = hooks.started(started)
         except BaseException:
             started.kill()
             started.wait()
@@ -271,7 +289,7 @@ def _start(plan: MonitorPlan, hooks: Hooks, caller: Connection) -> _Ready:
     except BaseException:
         _unlink_socket(plan.directory)
         raise
-    return _Ready(started, ends, listener, log)
+    return _Ready(started, ends, listener, log, outcome)
 
 
 def _listen(directory: str) -> socket.socket:
@@ -307,7 +325,7 @@ def _check_caller(caller: Connection) -> None:
 def _close_others(ready: _Ready, keep: tuple[int, ...]) -> None:
     """Close what the caller had open: someone may wait for the end of its pipes."""
     own = {0, 1, 2, ready.started.pidfd, ready.started.console, ready.listener.fileno()}
-    own |= {*ready.ends, *keep}
+    own |= {*ready.ends, *ready.outcome.keep, *keep}
     if ready.log is not None:
         own.add(ready.log.fileno())
     for name in os.listdir("/proc/self/fd"):
@@ -483,15 +501,15 @@ class _Supervisor:
 
     def _accept(self, _events: int) -> None:
         try:
-            channel, _ = self._listener.accept()
+            accepted, _ = self._listener.accept()
         except OSError:  # the client has gone already, or no descriptor is left
             return
         size = _UCRED.size
-        peer = _UCRED.unpack(channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        peer = _UCRED.unpack(accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
         if peer[1] not in (0, os.geteuid()):
-            channel.close()
+            accepted.close()
             return
-        client = _Client(Connection(channel), is_caller=False)
+        client = _Client(Connection(accepted), is_caller=False)
         self._add_client(client)
         self._send(client, channel.ATTACHED)
 

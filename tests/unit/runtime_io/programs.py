@@ -9,8 +9,8 @@ import termios
 from typing import NamedTuple
 
 from minidock.errors import CommandNotFound, MinidockError
-from minidock.runtime.console import Started, Stdio
 from minidock.runtime.channel import Connection
+from minidock.runtime.console import Started, Stdio
 from minidock.runtime.monitor import MonitorPlan, is_alive, spawn
 
 

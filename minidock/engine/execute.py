@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``exec``: one more process in a running container."""
+
+import os
+
+from minidock.engine import liveness
+from minidock.engine.execution import security_of
+from minidock.engine.options import ExecOptions, Streams
+from minidock.engine.views import Finished
+from minidock.errors import Conflict, SystemFailure
+from minidock.runtime import attach, console, enter
+from minidock.runtime.child import Stdio
+from minidock.store.containers import PAUSED, RUNNING, Container, ContainerState
+from minidock.store.store import Store
+
+
+def execute(
+    store: Store, container: Container, options: ExecOptions, streams: Streams
+) -> Finished:
+    """Run a command in a container; return its status, None when it was left running.
+
+    Raises:
+        NotRunning, Conflict for a paused container, CommandNotFound, CommandNotExecutable.
+    """
+    state = container.state
+    if state.status == PAUSED:
+        raise Conflict(
+            f"Container {container.name} is paused, unpause the container before exec"
+        )
+    if state.status != RUNNING:
+        raise liveness.NotRunning(container)
+    process = _process(store, container, state, options)
+    target = enter.Target(state.pid, state.start_time)
+    try:
+        if options.detach:
+            _detached(target, process)
+            return Finished(None)
+        return Finished(_attached(target, process, options, streams))
+    except OSError as e:
+        raise SystemFailure.of("exec", e) from e
+
+
+def _process(
+    store: Store, container: Container, state: ContainerState, options: ExecOptions
+) -> enter.EnterProcess:
+    config, host = container.record.config, container.record.host
+    security = security_of(host, store.layout.cache, privileged=options.privileged)
+    own = [f"HOSTNAME={config['Hostname']}"]
+    if options.tty:
+        own.append("TERM=xterm")
+    return enter.EnterProcess(
+        args=options.command,
+        env=(*own, *config["Env"], *options.env),
+        cwd=options.working_dir or config.get("WorkingDir") or "/",
+        user=options.user or config.get("User", ""),
+        groups=tuple(host["GroupAdd"]),
+        capabilities=security.capabilities,
+        no_new_privileges=security.no_new_privileges,
+        seccomp=security.seccomp,
+        terminal=options.tty,
+        cgroup=tuple(f"{path}/cgroup.procs" for path in state.cgroups),
+    )
+
+
+def _detached(target: enter.Target, process: enter.EnterProcess) -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        launched = enter.enter(target, process, Stdio(null, null, null))
+        try:
+            launched.start()
+        finally:
+            launched.close()
+    finally:
+        os.close(null)
+
+
+def _attached(
+    target: enter.Target,
+    process: enter.EnterProcess,
+    options: ExecOptions,
+    streams: Streams,
+) -> int | None:
+    stdio, ends = (None, None) if options.tty else console.open_pipes(options.interactive)
+    launched = enter.enter(target, process, stdio)
+    if stdio:
+        stdio.close()
+    if ends is None:
+        ends = console.open_console(launched.console, options.interactive)
+    launched.start()
+
+    def forward(number: int) -> None:
+        os.kill(launched.pid, number)
+
+    return console.relay(launched, ends, attach.ClientStreams(*streams), forward)

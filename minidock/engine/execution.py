@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `run` and `exec` have in common: environment, capabilities, system call filter."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from minidock.errors import InvalidArgument
+from minidock.linux import capabilities
+from minidock.runtime import seccomp
+from minidock.runtime.cgroup_plan import DOCKER_DEVICES, DeviceRule
+
+
+class Security(NamedTuple):
+    """What a process may do: capabilities as bits, the filter as a BPF program.
+
+    Without `devices` there are no device rules at all.
+    """
+
+    capabilities: int
+    seccomp: bytes
+    no_new_privileges: bool
+    privileged: bool
+    devices: tuple[DeviceRule, ...]
+
+
+def security_of(host: Mapping[str, Any], cache: str, *, privileged: bool = False) -> Security:
+    """Return what the HostConfig `host` allows; `cache` is the directory of compiled filters.
+
+    Raises:
+        UnknownCapability, InvalidArgument: a value that is none.
+    """
+    privileged = privileged or bool(host.get("Privileged"))
+    bits = capabilities.effective_set(
+        host.get("CapAdd") or (),
+        host.get("CapDrop") or (),
+        privileged=privileged,
+        bounding=capabilities.bounding(),
+    )
+    options = _security_options(host.get("SecurityOpt") or ())
+    profile = options.get("seccomp", "")
+    program = b""
+    if not privileged and profile != "unconfined":
+        program = _filter(bits, profile, cache)
+    return Security(
+        bits,
+        program,
+        options.get("no-new-privileges", "false") == "true",
+        privileged,
+        () if privileged else DOCKER_DEVICES,
+    )
+
+
+def _security_options(texts: tuple[str, ...]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator:
+            key, separator, value = text.partition(":")
+        if key == "no-new-privileges":
+            options[key] = value or "true"
+        elif key in ("seccomp", "apparmor", "label", "systempaths"):
+            options[key] = value
+        else:
+            raise InvalidArgument(f'invalid --security-opt: "{text}"')
+    return options
+
+
+def _filter(bits: int, profile: str, cache: str) -> bytes:
+    machine = os.uname().machine
+    kernel = seccomp.kernel_version(os.uname().release)
+    if profile:
+        try:
+            with open(profile, "rb") as file:
+                return seccomp.compile_profile(file.read(), machine, bits, kernel)
+        except OSError as e:
+            raise InvalidArgument(
+                f"opening seccomp profile ({profile}) failed: {(e.strerror or '').lower()}"
+            ) from e
+    return seccomp.cached(cache, machine, bits, kernel)

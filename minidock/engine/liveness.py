@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a container's processes live, and how to signal and await them.
+
+A process is named by its pid, its start time and the boot (proc_pid_stat(5) field 22), so that
+a number used again by another process is never signalled.
+"""
+
+import os
+import select
+import signal
+import time
+
+from minidock.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    Conflict,
+    InvalidArgument,
+    MinidockError,
+)
+from minidock.fs.locks import Lock
+from minidock.store.containers import EXITED, PAUSED, RUNNING, Container, ContainerState
+from minidock.store.unpacked import boot_id
+
+UNKNOWN_EXIT = 255
+RECORD_WAIT = 10.0
+"""Seconds that a monitor may take from the end of init to the record of it."""
+
+
+class NotRunning(Conflict):
+    """The container does not run; the text is docker's."""
+
+    def __init__(self, container: Container, prefix: str = "") -> None:
+        super().__init__(f"{prefix}Container {container.id} is not running")
+
+
+class InvalidSignal(InvalidArgument):
+    """Not the name or number of a signal; the text is docker's."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"Invalid signal: {text}")
+
+
+def parse_signal(text: str) -> int:
+    """Return the number of a signal given as 9, KILL or SIGKILL; raise InvalidSignal."""
+    if text.isdigit():
+        if 0 < int(text) <= signal.SIGRTMAX:
+            return int(text)
+        raise InvalidSignal(text)
+    name = text.upper()
+    name = name if name.startswith("SIG") else f"SIG{name}"
+    base, plus, offset = name.partition("+")
+    try:
+        number = int(getattr(signal, base))
+        return number + int(offset) if plus else number
+    except (AttributeError, ValueError, TypeError) as e:
+        raise InvalidSignal(text) from e
+
+
+def start_time_of(pid: int) -> int:
+    """Return the start of process `pid` in clock ticks after boot, 0 when it is dead."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            fields = file.read(4096).rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def init_alive(state: ContainerState) -> bool:
+    """Tell whether the init that `state` names lives."""
+    return (
+        state.pid > 0
+        and start_time_of(state.pid) == state.start_time
+        and state.boot_id == boot_id()
+    )
+
+
+def monitor_alive(container: Container) -> bool:
+    """Tell whether the container's monitor holds its lock."""
+    lock = Lock(f"{container.directory}/monitor.lock", shared=True)
+    try:
+        free = lock.try_acquire()
+    except FileNotFoundError:
+        return False
+    lock.release()
+    return not free
+
+
+def open_init(state: ContainerState) -> int:
+    """Return a pidfd of the container's init, or -1 when it is gone."""
+    if state.status not in (RUNNING, PAUSED):
+        return -1
+    try:
+        pidfd = os.pidfd_open(state.pid)
+    except ProcessLookupError:
+        return -1
+    # The pidfd is held, so a pid that still has the right start time can't be another's.
+    if not init_alive(state):
+        os.close(pidfd)
+        return -1
+    return pidfd
+
+
+def signal_init(state: ContainerState, number: int) -> bool:
+    """Send a signal to init; tell whether it was there."""
+    pidfd = open_init(state)
+    if pidfd < 0:
+        return False
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def await_init(state: ContainerState, timeout: float | None) -> bool:
+    """Wait until init has ended, `timeout` seconds at most; tell whether it has."""
+    pidfd = open_init(state)
+    if pidfd < 0:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else max(0, timeout * 1000)))
+    finally:
+        os.close(pidfd)
+
+
+def await_record(container: Container) -> ContainerState:
+    """Return the state once it says that the container has ended.
+
+    Called after init's end. Gives up, with the state as it is, when the monitor is gone.
+    """
+    deadline = time.monotonic() + RECORD_WAIT
+    pause = 0.001
+    while True:
+        state = container.state
+        if state.status not in (RUNNING, PAUSED):
+            return state
+        if not monitor_alive(container) or time.monotonic() > deadline:
+            return container.state
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+
+
+def ended(state: ContainerState) -> ContainerState:
+    """Return `state` for a container whose end nobody recorded."""
+    return state._replace(
+        status=EXITED, pid=0, exit_code=UNKNOWN_EXIT, finished=time.time(), endpoint=None
+    )
+
+
+def exit_status_of(error: MinidockError) -> int:
+    """Return the exit status docker records for a container that could not be started."""
+    if isinstance(error, CommandNotFound):
+        return 127
+    if isinstance(error, CommandNotExecutable):
+        return 126
+    return 128

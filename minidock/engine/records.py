@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between the options of a new container and what is stored of it.
+
+The stored forms are docker's Config and HostConfig, so that ``inspect`` shows them as they are.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from minidock.engine.options import BindMount, CreateOptions, TmpfsMount
+from minidock.errors import InvalidArgument
+from minidock.network.ports import PortMapping
+from minidock.oci.image import ImageConfig
+
+SHORT = 12
+ANY = "0.0.0.0"  # noqa: S104 - shown, not bound to
+
+
+class NoCommand(InvalidArgument):
+    """Neither the user nor the image says what to run; the text is docker's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No command specified", hint="give a command after the image, or --entrypoint"
+        )
+
+
+def container_config(
+    container_id: str, options: CreateOptions, image: ImageConfig
+) -> dict[str, Any]:
+    """Return docker's Config of a new container; raise NoCommand."""
+    entrypoint = image.entrypoint if options.entrypoint is None else options.entrypoint
+    cmd = options.command
+    if not cmd and options.entrypoint is None:
+        cmd = image.cmd
+    if not (*entrypoint, *cmd):
+        raise NoCommand
+    exposed = [*image.exposed_ports, *options.expose]
+    exposed += [f"{p.container_port}/{p.protocol}" for p in options.publish]
+    config = dict(image.extra)
+    config |= {
+        "Hostname": options.hostname or container_id[:SHORT],
+        "Domainname": options.domainname,
+        "User": options.user or image.user,
+        "Tty": options.tty,
+        "OpenStdin": options.interactive,
+        "StdinOnce": options.interactive,
+        "Env": list(merge_env(image.env, options.env)),
+        "Entrypoint": list(entrypoint),
+        "Cmd": list(cmd),
+        "Image": options.image,
+        "WorkingDir": options.working_dir or image.working_dir,
+        "Labels": {**image.labels, **options.labels},
+        "ExposedPorts": {port: {} for port in sorted(set(exposed))},
+        "Volumes": {path: {} for path in image.volumes},
+        "StopSignal": options.stop_signal or image.stop_signal,
+    }
+    if options.stop_timeout is not None:
+        config["StopTimeout"] = options.stop_timeout
+    return config
+
+
+def merge_env(lower: tuple[str, ...], upper: tuple[str, ...]) -> tuple[str, ...]:
+    """Return both lists, `upper` winning where a name is in both, each name in its first place.
+
+    An entry without a name or without ``=`` is dropped: it must never become a value of the
+    host (CVE-2026-57231).
+    """
+    merged: dict[str, str] = {}
+    for entry in (*lower, *upper):
+        name, equals, value = entry.partition("=")
+        if name and equals:
+            merged[name] = value
+    return tuple(f"{name}={value}" for name, value in merged.items())
+
+
+def host_config(options: CreateOptions) -> dict[str, Any]:
+    """Return docker's HostConfig of a new container."""
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for port in options.publish:
+        key = f"{port.container_port}/{port.protocol}"
+        host_port = str(port.host_port or "")
+        bindings.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
+    return {
+        "Binds": [_format_bind(bind) for bind in options.binds],
+        "Tmpfs": {mount.destination: ",".join(mount.options) for mount in options.tmpfs},
+        "LogConfig": {"Type": options.log_driver, "Config": {}},
+        "NetworkMode": options.network,
+        "PortBindings": bindings,
+        "PublishAllPorts": options.publish_all,
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": options.remove,
+        "CapAdd": list(options.cap_add),
+        "CapDrop": list(options.cap_drop),
+        "Dns": list(options.dns),
+        "DnsOptions": list(options.dns_options),
+        "DnsSearch": list(options.dns_search),
+        "ExtraHosts": list(options.extra_hosts),
+        "GroupAdd": list(options.group_add),
+        "Privileged": options.privileged,
+        "ReadonlyRootfs": options.read_only,
+        "SecurityOpt": list(options.security_opt),
+        "Memory": 0,
+        "NanoCpus": 0,
+    }
+
+
+def _format_bind(bind: BindMount) -> str:
+    mode = "ro" if bind.read_only else "rw"
+    return f"{bind.source}:{bind.destination}:{mode},{bind.propagation}"
+
+
+def binds_of(host: Mapping[str, Any]) -> tuple[BindMount, ...]:
+    """Return the bind mounts of a HostConfig."""
+    binds = []
+    for text in host.get("Binds") or ():
+        # A host path may hold a colon, the destination and the mode can't.
+        rest, _, mode = str(text).rpartition(":")
+        source, _, destination = rest.rpartition(":")
+        access, _, propagation = mode.partition(",")
+        binds.append(BindMount(source, destination, access == "ro", propagation))
+    return tuple(binds)
+
+
+def tmpfs_of(host: Mapping[str, Any]) -> tuple[TmpfsMount, ...]:
+    """Return the tmpfs mounts of a HostConfig."""
+    mounts = host.get("Tmpfs") or {}
+    return tuple(
+        TmpfsMount(path, tuple(filter(None, text.split(",")))) for path, text in mounts.items()
+    )
+
+
+def publish_of(host: Mapping[str, Any]) -> tuple[PortMapping, ...]:
+    """Return the published ports of a HostConfig; host port 0 is still to be chosen."""
+    ports = []
+    for key, bindings in (host.get("PortBindings") or {}).items():
+        number, _, protocol = key.partition("/")
+        ports += [
+            PortMapping(int(number), protocol, b["HostIp"], int(b["HostPort"] or 0))
+            for b in bindings
+        ]
+    return tuple(ports)
+
+
+def ports_document(
+    published: tuple[PortMapping, ...], exposed: tuple[str, ...]
+) -> dict[str, list[dict[str, str]] | None]:
+    """Return docker's ``NetworkSettings.Ports``."""
+    document: dict[str, list[dict[str, str]] | None] = dict.fromkeys(exposed)
+    for port in published:
+        key = f"{port.container_port}/{port.protocol}"
+        bindings = document.get(key) or []
+        bindings.append({"HostIp": port.host_ip or ANY, "HostPort": str(port.host_port)})
+        document[key] = bindings
+    return document

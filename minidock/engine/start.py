@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a stored container to a running one, and back when it ends.
+
+The methods of `Starter` that take the monitor's part run in the container's monitor process.
+"""
+
+import os
+import time
+
+from minidock.config import Config
+from minidock.engine import liveness
+from minidock.engine.execution import Security, security_of
+from minidock.engine.records import binds_of, publish_of, tmpfs_of
+from minidock.errors import InvalidArgument, MinidockError, SystemFailure
+from minidock.fs.atomic import write_file
+from minidock.fs.rooted import RootedDir
+from minidock.linux import capabilities
+from minidock.network import files
+from minidock.network.bridge import DEFAULT_BRIDGE, Bridge, BridgeSettings
+from minidock.network.leases import Endpoint
+from minidock.network.ports import plan_bindings
+from minidock.network.reservation import Reservation
+from minidock.oci.manifest import dump_json
+from minidock.oci.runtime import Mount
+from minidock.rootfs import overlay
+from minidock.runtime import cgroup_plan, cgroups, commands, console, monitor, spec, users
+from minidock.runtime.child import Stdio
+from minidock.runtime.launch import Bundle, Launched, launch
+from minidock.runtime.logs import LogFile
+from minidock.store.containers import (
+    CREATED,
+    EXITED,
+    PAUSED,
+    RUNNING,
+    Container,
+    ContainerState,
+)
+from minidock.store.store import Store
+from minidock.store.unpacked import boot_id, copy_metadata
+
+PRIVATE = ("bridge", "default")
+"""Network modes that put a container on the bridge."""
+
+
+class Starter:
+    """Starts one container, and does what is due when it ends."""
+
+    def __init__(self, config: Config, store: Store, container: Container) -> None:
+        self._config = config
+        self._store = store
+        self._container = container
+        self._state = ContainerState()
+        self._reservation: Reservation | None = None
+        self._endpoint: Endpoint | None = None
+        self._launched: Launched | None = None
+        self._warnings: tuple[str, ...] = ()
+
+    def start(self, *, attached: bool) -> monitor.Spawned:
+        """Start the container; give the connection to its streams if `attached`.
+
+        The caller holds the container's lock.
+
+        Raises:
+            CommandNotFound, CommandNotExecutable, Conflict, SystemFailure: it does not run, and
+                nothing of the attempt is left.
+        """
+        container = self._container
+        config, host = container.record.config, container.record.host
+        self._state = container.state
+        logged = host["LogConfig"]["Type"] != "none"
+        plan = monitor.MonitorPlan(
+            container=container.id,
+            directory=container.directory,
+            terminal=bool(config.get("Tty")),
+            open_stdin=bool(config.get("OpenStdin")),
+            stdin_once=bool(config.get("StdinOnce")),
+            log=LogFile(container.log) if logged else None,
+        )
+        return monitor.spawn(plan, self, attach=attached)
+
+    # In the monitor from here on.
+
+    def create(self, stdio: Stdio | None) -> Launched:
+        """Assemble the root, the network's side and the process; leave it waiting."""
+        try:
+            security = security_of(self._container.record.host, self._store.layout.cache)
+            group = self._make_cgroup(security)
+            root = self._mount(nodev=not group.devices_enforced and not security.privileged)
+            try:
+                self._prepare_network()
+                bundle = self._bundle(root, security)
+                self._launched = launch(bundle, stdio)
+            finally:
+                os.close(root)
+        except OSError as e:
+            raise SystemFailure.of("start the container", e) from e
+        return self._launched
+
+    def _mount(self, *, nodev: bool) -> int:
+        container = self._container
+        lowers = self._store.unpacked.lowers(container.record.layers)
+        if self._state.started == 0 and lowers:
+            # Overlayfs shows the topmost directory's metadata: that of / comes from the upper.
+            copy_metadata(lowers[0], container.upper)
+        plan = overlay.plan(lowers, container.upper, container.work)
+        return overlay.mount(plan, nodev=nodev)
+
+    def _make_cgroup(self, security: Security) -> cgroups.Cgroup:
+        layout = cgroup_plan.discover()
+        limits = cgroup_plan.Limits()
+        plan = cgroup_plan.plan(layout, self._container.id, limits, security.devices)
+        group = cgroups.create(plan)
+        self._warnings += group.warnings
+        self._state = self._state._replace(cgroups=group.paths)
+        return group
+
+    def _prepare_network(self) -> None:
+        container = self._container
+        host = container.record.host
+        if host["NetworkMode"] not in PRIVATE:
+            return
+        exposed = tuple(container.record.config.get("ExposedPorts") or ())
+        wanted = plan_bindings(publish_of(host), bool(host["PublishAllPorts"]), exposed)
+        bridge = bridge_of(self._config, self._store)
+        self._endpoint, self._reservation = bridge.prepare(
+            container.id, container.name, wanted, self._alive
+        )
+        self._state = self._state._replace(endpoint=self._endpoint.to_json())
+
+    def _alive(self, container_id: str) -> bool:
+        try:
+            container = self._store.containers.find(container_id)
+            return liveness.monitor_alive(container) or liveness.init_alive(container.state)
+        except MinidockError:
+            return False
+
+    def _bundle(self, root_fd: int, security: Security) -> Bundle:
+        container = self._container
+        config, host = container.record.config, container.record.host
+        cwd = config.get("WorkingDir") or "/"
+        if not cwd.startswith("/"):
+            raise InvalidArgument(
+                f"the working directory '{cwd}' is invalid, it needs to be an absolute path"
+            )
+        root = RootedDir(root_fd)
+        user = users.resolve(root, config.get("User", ""), tuple(host["GroupAdd"]))
+        commands.prepare_working_directory(root, cwd)
+        self._write_network_files()
+        shared = ("network",) if host["NetworkMode"] == "host" else ()
+        inputs = spec.SpecInputs(
+            args=(*config["Entrypoint"], *config["Cmd"]),
+            user=user,
+            env=tuple(config["Env"]),
+            cwd=cwd,
+            terminal=bool(config.get("Tty")),
+            hostname=self._hostname(),
+            domainname=config.get("Domainname", ""),
+            capabilities=capabilities.names(security.capabilities),
+            mounts=self._mounts(),
+            host_namespaces=shared,
+            no_new_privileges=security.no_new_privileges,
+            read_only=bool(host["ReadonlyRootfs"]),
+            privileged=security.privileged,
+        )
+        made = spec.make_spec(inputs)
+        # What commands.find refuses has docker's text; the search itself is made again inside.
+        commands.find(
+            root, made.process.args[0], commands.search_path(made.process.env), cwd, user.ids
+        )
+        write_file(container.file("config.json"), dump_json(made.to_json()), durable=False)
+        procs = tuple(f"{path}/cgroup.procs" for path in self._state.cgroups)
+        return Bundle(
+            container.id, made, root_fd, container.mountpoint, security.seccomp, procs
+        )
+
+    def _mounts(self) -> tuple[Mount, ...]:
+        host = self._container.record.host
+        binds = binds_of(host)
+        wanted = [bind.destination for bind in binds]
+        mounts = [
+            spec.bind_mount(
+                bind.source,
+                bind.destination,
+                read_only=bind.read_only,
+                propagation=bind.propagation,
+            )
+            for bind in binds
+        ]
+        mounts += [spec.tmpfs_mount(m.destination, m.options) for m in tmpfs_of(host)]
+        mounts += [
+            spec.bind_mount(self._container.file(name), f"/etc/{name}")
+            for name in ("hosts", "hostname", "resolv.conf")
+            if f"/etc/{name}" not in wanted
+        ]
+        return tuple(mounts)
+
+    def _hostname(self) -> str:
+        config, host = self._container.record.config, self._container.record.host
+        shared = host["NetworkMode"] == "host" and config["Hostname"] == self._container.id[:12]
+        return os.uname().nodename if shared else str(config["Hostname"])
+
+    def _write_network_files(self) -> None:
+        container, endpoint = self._container, self._endpoint
+        config, host = container.record.config, container.record.host
+        shared = host["NetworkMode"] == "host"
+        texts = {
+            "hostname": files.hostname_file(self._hostname()),
+            "hosts": _host_file("/etc/hosts")
+            if shared and not host["ExtraHosts"]
+            else files.hosts(
+                self._hostname(),
+                endpoint.address if endpoint else "",
+                host["ExtraHosts"],
+                gateway=endpoint.gateway if endpoint else "",
+                domainname=config.get("Domainname", ""),
+            ),
+            "resolv.conf": files.resolv_conf(
+                _host_file("/etc/resolv.conf"),
+                host["Dns"],
+                host["DnsSearch"],
+                host["DnsOptions"],
+                private=not shared,
+            ),
+        }
+        for name, text in texts.items():
+            write_file(container.file(name), text.encode(), mode=0o644, durable=False)
+
+    def attach(self, started: console.Started) -> None:
+        """Connect the waiting process to its network."""
+        if self._endpoint:
+            bridge = bridge_of(self._config, self._store)
+            try:
+                self._warnings += bridge.attach(self._endpoint, started.pid)
+            except OSError as e:
+                raise SystemFailure.of("connect the network", e) from e
+
+    def started(self, started: console.Started) -> monitor.Outcome:
+        """Record that the container runs."""
+        launched = self._launched
+        assert launched is started
+        self._state = self._state._replace(
+            status=RUNNING,
+            pid=launched.pid,
+            start_time=launched.start_time,
+            boot_id=boot_id(),
+            exit_code=0,
+            error="",
+            oom_killed=False,
+            started=time.time(),
+            finished=0.0,
+        )
+        self._container.set_state(self._state)
+        keep = self._reservation.descriptors if self._reservation else ()
+        return monitor.Outcome(keep, self._warnings + launched.warnings)
+
+    def failed(self, error: MinidockError) -> None:
+        """Take back what a start that failed has made."""
+        code = liveness.exit_status_of(error)
+        status = self._state.status if self._state.status in (CREATED, EXITED) else CREATED
+        state = self._state._replace(status=status, exit_code=code, error=error.message, pid=0)
+        self._finish(state)
+
+    def exited(self, status: int, oom_killed: bool) -> None:
+        """Record the end and give everything back."""
+        state = self._state._replace(
+            status=EXITED,
+            pid=0,
+            exit_code=status,
+            oom_killed=oom_killed,
+            finished=time.time(),
+        )
+        with self._container.lock():
+            self._finish(state)
+
+    def _finish(self, state: ContainerState) -> None:
+        if self._reservation:
+            self._reservation.close()
+        finish(self._config, self._store, self._container, state)
+
+
+def finish(config: Config, store: Store, container: Container, state: ContainerState) -> None:
+    """Give back what the container had, and record `state`; the caller holds its lock."""
+    if state.endpoint:
+        bridge_of(config, store).release(container.id)
+    if state.cgroups:
+        cgroups.remove(state.cgroups)
+    if container.record.host.get("AutoRemove"):
+        store.containers.remove(container)
+    else:
+        container.set_state(state._replace(endpoint=None, cgroups=()))
+
+
+def reconcile(config: Config, store: Store, container: Container) -> None:
+    """Record the end of a container whose monitor did not live to do it.
+
+    Raises:
+        ContainerNotFound: it was removed meanwhile.
+    """
+    state = container.state
+    if state.status not in (RUNNING, PAUSED) or liveness.init_alive(state):
+        return
+    liveness.await_record(container)
+    with container.lock():
+        state = container.state
+        if state.status in (RUNNING, PAUSED) and not liveness.init_alive(state):
+            finish(config, store, container, liveness.ended(state))
+
+
+def bridge_of(config: Config, store: Store) -> Bridge:
+    """Return the bridge of this store; a root of its own has a bridge of its own."""
+    return Bridge(BridgeSettings(store.layout.network, DEFAULT_BRIDGE, config.bridge_subnet))
+
+
+def _host_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs side by side in forked children, so that Python code uses every core.
+
+A child reports through a pipe: one JSON list a line, first the word ``event``, ``result`` or
+``error``. A child that dies without a word is an error too.
+"""
+
+import json
+import os
+import select
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from minidock.errors import MinidockError, SystemFailure
+from minidock.runtime.channel import pack_error, unpack_error
+
+Emit = Callable[[list[Any]], None]
+Job = Callable[[Emit], Any]
+"""A job gets a function that sends a JSON list to the parent; its JSON result is returned."""
+
+
+class _Child(NamedTuple):
+    number: int
+    pid: int
+    pipe: int
+    buffer: bytearray
+
+
+def run_all(
+    jobs: Sequence[Job], limit: int, on_event: Callable[[list[Any]], None]
+) -> list[Any]:
+    """Run every job, at most `limit` at a time; return their results in the order of `jobs`.
+
+    When one fails the others are ended and its error is raised. The caller must have no second
+    thread: a fork copies only the calling one.
+
+    Raises:
+        MinidockError: what a job raised; SystemFailure for a child that was killed.
+    """
+    results: list[Any] = [None] * len(jobs)
+    waiting = list(enumerate(jobs))
+    running: dict[int, _Child] = {}
+    poll = select.poll()
+    try:
+        while waiting or running:
+            while waiting and len(running) < limit:
+                index, job = waiting.pop(0)
+                child = _start(index, job)
+                running[child.pipe] = child
+                poll.register(child.pipe, select.POLLIN)
+            for fd, _ in poll.poll():
+                child = running[fd]
+                data = os.read(fd, 1 << 16)
+                child.buffer.extend(data)
+                _take_lines(child, results, on_event)
+                if not data:
+                    poll.unregister(fd)
+                    del running[fd]
+                    os.close(fd)
+                    _reap(child)
+    finally:
+        for child in running.values():
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+            os.close(child.pipe)
+    return results
+
+
+def _start(index: int, job: Job) -> _Child:
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        os.close(read_end)
+        _work(job, write_end)
+    os.close(write_end)
+    return _Child(index, pid, read_end, bytearray())
+
+
+def _work(job: Job, pipe: int) -> None:
+    """Run the job in the child; never return."""
+    # The terminal's Ctrl-C reaches the parent too, which then ends its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def send(line: list[Any]) -> None:
+        data = memoryview(json.dumps(line).encode() + b"\n")
+        while data:
+            data = data[os.write(pipe, data) :]
+
+    code = 1
+    try:
+        result = job(lambda event: send(["event", event]))
+        send(["result", result])
+        code = 0
+    except MinidockError as e:
+        send(["error", pack_error(e).decode()])
+    except OSError as e:
+        send(["error", pack_error(SystemFailure.of("work on a layer", e)).decode()])
+    finally:
+        os._exit(code)  # no clean-up of what belongs to the parent
+
+
+def _take_lines(
+    child: _Child, results: list[Any], on_event: Callable[[list[Any]], None]
+) -> None:
+    while (end := child.buffer.find(b"\n")) >= 0:
+        kind, value = json.loads(bytes(child.buffer[:end]))
+        del child.buffer[: end + 1]
+        if kind == "event":
+            on_event(value)
+        elif kind == "result":
+            results[child.number] = value
+        else:
+            raise unpack_error(value.encode())
+
+
+def _reap(child: _Child) -> None:
+    _, status = os.waitpid(child.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise MinidockError(f"a worker process was killed by {name}", hint="out of memory?")
+    if code:
+        raise MinidockError("a worker process ended without a result")
