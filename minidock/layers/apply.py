@@ -3,8 +3,8 @@
 
 A layer is hostile input that is handled as root. Parents are resolved by the kernel inside the
 directory (openat2(2)); the last name is never followed, and what stands there is unlinked, not
-written through. Each layer unpacks alone, so that layers unpack in parallel and are shared. What
-it needs of the layers below, the metadata of parents it has no entry for, is reported.
+written through. Each layer unpacks alone: layers unpack in parallel and are shared. What one
+needs of the layers below, the metadata of parents it has no entry for, is reported.
 """
 
 import errno
@@ -30,7 +30,6 @@ _CACHED_PARENTS = 32
 
 _MAX_ID = 0xFFFFFFFE  # the next number tells chown(2) to change nothing
 _MAX_MAJOR, _MAX_MINOR = 1 << 12, 1 << 20  # what the kernel's dev_t holds
-_RATIO_FROM = 1 << 30
 _SPACE_FROM = 1 << 20  # smaller files meet a full disk by themselves
 _MAX_NOTES = 100
 _IMPLIED_MODE = 0o755
@@ -72,13 +71,14 @@ class Limits(NamedTuple):
     """How much a layer may be.
 
     `size` are bytes, of the archive and of its files with their holes. `entries` counts implied
-    directories too. An archive of more than a gigabyte may be `ratio` times `compressed_size`
-    (bytes), if that is known.
+    directories too. An archive of more than `ratio_from` bytes may be `ratio` times
+    `compressed_size` (bytes), if that is known.
     """
 
     size: int = 64 << 30
     entries: int = 2_000_000
     ratio: int = 1000
+    ratio_from: int = 1 << 30
     compressed_size: int | None = None
 
 
@@ -141,7 +141,7 @@ class _Metered:
         self._progress = progress
         self._count = 0
         if limits.compressed_size is not None:
-            ratio_limit = max(_RATIO_FROM, limits.ratio * limits.compressed_size)
+            ratio_limit = max(limits.ratio_from, limits.ratio * limits.compressed_size)
             self._limit = min(self._limit, ratio_limit)
 
     def read(self, size: int, /) -> bytes:

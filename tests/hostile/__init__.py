@@ -1,0 +1,1 @@
+"""Archives that mean harm, and what must come of them."""
