@@ -60,7 +60,9 @@ class EnterProcess(NamedTuple):
     cgroup: tuple[str, ...] = ()
 
 
-def enter(target: Target, process: EnterProcess, stdio: Stdio | None) -> Launched:
+def enter(
+    target: Target, process: EnterProcess, stdio: tuple[int, int, int] | None
+) -> Launched:
     """Start `process` in the container of `target`; it waits for `Launched.start`.
 
     Raises:

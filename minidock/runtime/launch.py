@@ -161,7 +161,7 @@ def start_time(pid: int) -> int:
     return int(raw[raw.rindex(b")") + 2 :].split()[_START_TIME])
 
 
-def launch(bundle: Bundle, stdio: Stdio | None) -> Launched:
+def launch(bundle: Bundle, stdio: tuple[int, int, int] | None) -> Launched:
     """Start a container's first process; return it when its namespaces exist.
 
     It has a terminal if the spec says so, else `stdio`, else /dev/null. Nothing is mounted in
@@ -203,7 +203,7 @@ def launch(bundle: Bundle, stdio: Stdio | None) -> Launched:
 
 def spawn(
     body: Callable[[Channel, Reporter], Never],
-    stdio: Stdio | None,
+    stdio: tuple[int, int, int] | None,
     keep: Iterable[int],
     *,
     terminal: bool,
@@ -225,7 +225,7 @@ def spawn(
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             opened.callback(os.close, null)
             stdio = Stdio(null, null, null)
-        channel = Channel(report_end, gate_end, program, stdio, terminal)
+        channel = Channel(report_end, gate_end, program, Stdio(*stdio), terminal)
         try:
             pid = _fork(lambda: child.run(channel, body, keep), pid_namespace)
         except OSError as e:

@@ -200,7 +200,8 @@ def _check_destination(destination: str) -> None:
 
 
 def _parts(path: str) -> tuple[str, ...]:
-    return tuple(os.path.normpath(path).strip("/").split("/")) if path.strip("/") else ()
+    normal = os.path.normpath(path).strip("/")
+    return tuple(normal.split("/")) if normal not in ("", ".") else ()
 
 
 def _default_mounts(inputs: SpecInputs) -> tuple[Mount, ...]:
