@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables as docker prints them, and ``--format``."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+_GAP = 3
+_LEAST_WIDTH = 10
+"""Of a column with its gap: docker's tabwriter settings."""
+
+
+def render_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return the table, a line for the headers and each row, with a newline at the end."""
+    return align(["\t".join(headers), *("\t".join(row) for row in rows)])
+
+
+def align(lines: Iterable[str]) -> str:
+    """Return `lines` with their tab-separated cells padded to columns."""
+    rows = [line.split("\t") for line in lines]
+    columns = max((len(row) for row in rows), default=0)
+    widths = [
+        max([_LEAST_WIDTH, *(len(row[i]) + _GAP for row in rows if len(row) > i + 1)])
+        for i in range(columns)
+    ]
+    return "".join(
+        "".join(cell.ljust(widths[i]) for i, cell in enumerate(row[:-1])) + row[-1] + "\n"
+        for row in rows
+    )
+
+
+def format_rows(
+    text: str, fields: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Give the output of ``--format text``, newlines included.
+
+    `text` is ``json``, a Go template, or ``table`` and a template; `fields` are the names that
+    a template may use, with their column headers.
+
+    Raises:
+        TemplateError: the template is malformed or names a field that there is not.
+    """
+    if text == "json":
+        for row in rows:
+            yield json.dumps(dict(sorted(row.items())), ensure_ascii=False) + "\n"
+        return
+    from minidock.cli.templates import compile_template  # a plain table needs none
+
+    is_table = text == "table" or text.startswith("table ")
+    source = text.removeprefix("table").strip() if is_table else text
+    template = compile_template(source.replace("\\t", "\t").replace("\\n", "\n"))
+    if is_table:
+        lines = [template.render(dict(fields)), *(template.render(row) for row in rows)]
+        yield align(lines)
+        return
+    for row in rows:
+        yield template.render(row) + "\n"
