@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command table: every name, the module it lives in, and the line the help says of it."""
+
+import click
+
+from minidock import __version__
+from minidock.cli.flags import switch, value
+from minidock.cli.group import Entry, LazyGroup
+from minidock.cli.output import err, out
+from minidock.cli.session import Session
+
+_COMMON = "Common Commands"
+_MANAGEMENT = "Management Commands"
+_UNLISTED = ""
+
+
+def _entry(module: str, attribute: str, help: str) -> Entry:
+    return Entry(f"minidock.cli.{module}", attribute, help)
+
+
+_ATTACH = _entry(
+    "container_attach",
+    "attach",
+    "Attach local standard input, output, and error streams to a running container",
+)
+_COMMIT = _entry("container_commit", "commit", "Create a new image from a container's changes")
+_CREATE = _entry("container_run", "create", "Create a new container")
+_DIFF = _entry(
+    "container_show",
+    "diff",
+    "Inspect changes to files or directories on a container's filesystem",
+)
+_EXEC = _entry("container_exec", "exec_", "Execute a command in a running container")
+_HISTORY = _entry("image_history", "history", "Show the history of an image")
+_IMAGES = _entry("image_list", "images", "List images")
+_INFO = _entry("system_info", "info", "Display system-wide information")
+_KILL = _entry("container_state", "kill", "Kill one or more running containers")
+_LOGS = _entry("container_logs", "logs", "Fetch the logs of a container")
+_PORT = _entry(
+    "container_show", "port", "List port mappings or a specific mapping for the container"
+)
+_PS = _entry("container_list", "ps", "List containers")
+_PULL = _entry("image_pull", "pull", "Download an image from a registry")
+_RENAME = _entry("container_state", "rename", "Rename a container")
+_RESTART = _entry("container_state", "restart", "Restart one or more containers")
+_RM = _entry("container_state", "rm", "Remove one or more containers")
+_RMI = _entry("image_change", "rmi", "Remove one or more images")
+_RUN = _entry("container_run", "run", "Create and run a new container from an image")
+_START = _entry("container_attach", "start", "Start one or more stopped containers")
+_STOP = _entry("container_state", "stop", "Stop one or more running containers")
+_TAG = _entry("image_change", "tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE")
+_WAIT = _entry(
+    "container_state",
+    "wait",
+    "Block until one or more containers stop, then print their exit codes",
+)
+
+
+def _alias(entry: Entry) -> Entry:
+    return entry._replace(section=_UNLISTED)
+
+
+_CONTAINER = {
+    "attach": _ATTACH,
+    "commit": _COMMIT,
+    "create": _CREATE,
+    "diff": _DIFF,
+    "exec": _EXEC,
+    "inspect": _entry(
+        "inspect",
+        "container_inspect",
+        "Display detailed information on one or more containers",
+    ),
+    "kill": _KILL,
+    "logs": _LOGS,
+    "ls": _PS,
+    "port": _PORT,
+    "rename": _RENAME,
+    "restart": _RESTART,
+    "rm": _RM,
+    "run": _RUN,
+    "start": _START,
+    "stop": _STOP,
+    "wait": _WAIT,
+    "list": _alias(_PS),
+    "ps": _alias(_PS),
+    "remove": _alias(_RM),
+}
+
+_IMAGE = {
+    "history": _HISTORY,
+    "inspect": _entry(
+        "inspect", "image_inspect", "Display detailed information on one or more images"
+    ),
+    "ls": _IMAGES,
+    "pull": _PULL,
+    "rm": _RMI,
+    "tag": _TAG,
+    "list": _alias(_IMAGES),
+    "remove": _alias(_RMI),
+}
+
+
+@click.pass_context
+def _show_help(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        err(ctx.command.get_help(ctx))
+
+
+def _noun(name: str, help: str, table: dict[str, Entry]) -> LazyGroup:
+    return LazyGroup(
+        name,
+        table=table,
+        help=help,
+        callback=_show_help,
+        invoke_without_command=True,
+        add_help_option=False,
+    )
+
+
+container = _noun("container", "Manage containers", _CONTAINER)
+image = _noun("image", "Manage images", _IMAGE)
+system = _noun("system", "Manage minidock", {"info": _INFO})
+
+
+def _group(attribute: str, help: str) -> Entry:
+    return Entry(__name__, attribute, help, _MANAGEMENT)
+
+
+_TABLE = {
+    "run": _RUN._replace(section=_COMMON),
+    "exec": _EXEC._replace(section=_COMMON),
+    "ps": _PS._replace(section=_COMMON),
+    "pull": _PULL._replace(section=_COMMON),
+    "images": _IMAGES._replace(section=_COMMON),
+    "version": Entry(
+        "minidock.cli.system_info", "version", "Show the version information", _COMMON
+    ),
+    "info": _INFO._replace(section=_COMMON),
+    "container": _group("container", "Manage containers"),
+    "image": _group("image", "Manage images"),
+    "system": _group("system", "Manage minidock"),
+    "attach": _ATTACH,
+    "commit": _COMMIT,
+    "create": _CREATE,
+    "diff": _DIFF,
+    "history": _HISTORY,
+    "inspect": _entry(
+        "inspect", "inspect", "Return low-level information on containers and images"
+    ),
+    "kill": _KILL,
+    "logs": _LOGS,
+    "port": _PORT,
+    "rename": _RENAME,
+    "restart": _RESTART,
+    "rm": _RM,
+    "rmi": _RMI,
+    "start": _START,
+    "stop": _STOP,
+    "tag": _TAG,
+    "wait": _WAIT,
+    "help": Entry("minidock.cli.help_topic", "help_", "Show a command's help", _UNLISTED),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=_TABLE,
+    usage="[OPTIONS] COMMAND",
+    help="Run containers without a daemon",
+    invoke_without_command=True,
+    add_help_option=False,
+)
+@value("--config", kind="string", help="Configuration file (MINIDOCK_CONFIG)")
+@switch("-D", "--debug", help="Show tracebacks of errors")
+@value("--root", kind="string", help="Directory of images and containers (MINIDOCK_ROOT)")
+@switch("-v", "--version", help="Print version information and quit")
+@click.pass_context
+def root(ctx: click.Context, config: str, debug: bool, root: str, version: bool) -> None:
+    """Take the global flags."""
+    session: Session = ctx.obj
+    session.config_file, session.debug, session.root = config, debug, root
+    if version:
+        out(f"minidock version {__version__}")
+        ctx.exit(0)
+    if ctx.invoked_subcommand is None:
+        err(ctx.command.get_help(ctx))

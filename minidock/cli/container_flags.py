@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flags of ``run`` and ``create``, and the CreateOptions they make."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from minidock.cli.flags import INT, OPTIONAL, switch, value, values
+from minidock.cli.kvfiles import read_environment, read_labels
+from minidock.cli.mounts import (
+    MOUNT,
+    AnonymousVolume,
+    check_destinations,
+    parse_tmpfs,
+    parse_volume,
+)
+from minidock.cli.output import warn
+from minidock.cli.params import (
+    ADDRESS,
+    ENV,
+    HOST,
+    LABEL,
+    STREAM,
+    parse_platform,
+)
+from minidock.cli.settings import Environment
+from minidock.engine.options import BindMount, CreateOptions, TmpfsMount
+from minidock.errors import InvalidArgument, Unsupported
+from minidock.network.ports import PortMapping, parse_exposed, parse_publish
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PULLS = ("always", "missing", "never")
+
+
+class Ignored(NamedTuple):
+    """A flag of docker's that has no effect here.
+
+    `kind` is empty for a switch; `harmless` are the values that ask for what happens anyway.
+    """
+
+    name: str
+    kind: str
+    short: str = ""
+    harmless: tuple[str, ...] = ("",)
+
+    @property
+    def key(self) -> str:
+        """The name of the parameter that click makes of the flag."""
+        return self.name.removeprefix("--").replace("-", "_")
+
+
+IGNORED = (
+    Ignored("--annotation", "list"),
+    Ignored("--blkio-weight", "int", harmless=("", "0")),
+    Ignored("--blkio-weight-device", "list"),
+    Ignored("--cgroup-parent", "string"),
+    Ignored("--cgroupns", "string", harmless=("", "private")),
+    Ignored("--cpu-count", "int"),
+    Ignored("--cpu-percent", "int"),
+    Ignored("--cpu-period", "int", harmless=("", "0")),
+    Ignored("--cpu-quota", "int", harmless=("", "0")),
+    Ignored("--cpu-rt-period", "int", harmless=("", "0")),
+    Ignored("--cpu-rt-runtime", "int", harmless=("", "0")),
+    Ignored("--cpu-shares", "int", "-c", harmless=("", "0")),
+    Ignored("--cpus", "decimal", harmless=("", "0")),
+    Ignored("--cpuset-cpus", "string"),
+    Ignored("--cpuset-mems", "string"),
+    Ignored("--device", "list"),
+    Ignored("--device-cgroup-rule", "list"),
+    Ignored("--device-read-bps", "list"),
+    Ignored("--device-read-iops", "list"),
+    Ignored("--device-write-bps", "list"),
+    Ignored("--device-write-iops", "list"),
+    Ignored("--disable-content-trust", "", harmless=("True", "False")),
+    Ignored("--gpus", "string"),
+    Ignored("--health-cmd", "string"),
+    Ignored("--health-interval", "duration"),
+    Ignored("--health-retries", "int"),
+    Ignored("--health-start-interval", "duration"),
+    Ignored("--health-start-period", "duration"),
+    Ignored("--health-timeout", "duration"),
+    Ignored("--init", ""),
+    Ignored("--io-maxbandwidth", "bytes"),
+    Ignored("--io-maxiops", "int"),
+    Ignored("--ip", "string"),
+    Ignored("--ip6", "string"),
+    Ignored("--ipc", "string", harmless=("", "private")),
+    Ignored("--isolation", "string", harmless=("", "default")),
+    Ignored("--kernel-memory", "bytes"),
+    Ignored("--link", "list"),
+    Ignored("--link-local-ip", "list"),
+    Ignored("--log-opt", "list"),
+    Ignored("--mac-address", "string"),
+    Ignored("--memory", "bytes", "-m", harmless=("", "0")),
+    Ignored("--memory-reservation", "bytes", harmless=("", "0")),
+    Ignored("--memory-swap", "bytes", harmless=("", "0")),
+    Ignored("--memory-swappiness", "int", harmless=("", "-1")),
+    Ignored("--network-alias", "list"),
+    # minidock runs no health checks, so there is nothing to switch off.
+    Ignored("--no-healthcheck", "", harmless=("True", "False")),
+    Ignored("--oom-kill-disable", ""),
+    Ignored("--oom-score-adj", "int", harmless=("", "0")),
+    Ignored("--pid", "string"),
+    Ignored("--pids-limit", "int", harmless=("", "0", "-1")),
+    Ignored("--restart", "string", harmless=("", "no")),
+    Ignored("--runtime", "string"),
+    Ignored("--shm-size", "bytes", harmless=("", "64m")),
+    Ignored("--storage-opt", "list"),
+    Ignored("--sysctl", "list"),
+    Ignored("--ulimit", "list"),
+    Ignored("--use-api-socket", ""),
+    Ignored("--userns", "string"),
+    Ignored("--uts", "string"),
+    Ignored("--volume-driver", "string", harmless=("", "local")),
+    Ignored("--volumes-from", "list"),
+)
+
+_FLAGS = (
+    values("--add-host", type=HOST, help="Add a custom host-to-IP mapping (host:ip)"),
+    values("-a", "--attach", type=STREAM, help="Attach to STDIN, STDOUT or STDERR"),
+    values("--cap-add", help="Add Linux capabilities"),
+    values("--cap-drop", help="Drop Linux capabilities"),
+    value("--cidfile", help="Write the container ID to the file"),
+    value("--detach-keys", help="Override the key sequence for detaching a container"),
+    values("--dns", type=ADDRESS, help="Set custom DNS servers"),
+    values("--dns-option", "--dns-opt", "dns_options", help="Set DNS options"),
+    values("--dns-search", help="Set custom DNS search domains"),
+    value("--domainname", help="Container NIS domain name"),
+    value("--entrypoint", type=OPTIONAL, help="Overwrite the default ENTRYPOINT of the image"),
+    values("-e", "--env", type=ENV, help="Set environment variables"),
+    values("--env-file", help="Read in a file of environment variables"),
+    values("--expose", help="Expose a port or a range of ports"),
+    values("--group-add", help="Add additional groups to join"),
+    value("-h", "--hostname", help="Container host name"),
+    switch("-i", "--interactive", help="Keep STDIN open even if not attached"),
+    values("-l", "--label", type=LABEL, help="Set meta data on a container"),
+    values("--label-file", help="Read in a line delimited file of labels"),
+    value(
+        "--log-driver",
+        default="json-file",
+        help="Logging driver for the container (json-file, none)",
+    ),
+    values(
+        "--mount", type=MOUNT, kind="mount", help="Attach a filesystem mount to the container"
+    ),
+    value("--name", help="Assign a name to the container"),
+    value(
+        "--network",
+        "--net",
+        default="bridge",
+        kind="network",
+        help="Connect a container to a network (bridge, host, none)",
+    ),
+    value("--platform", help="Set platform if the image is for several"),
+    switch("--privileged", help="Give extended privileges to this container"),
+    values("-p", "--publish", help="Publish a container's port(s) to the host"),
+    switch("-P", "--publish-all", help="Publish all exposed ports to random ports"),
+    value(
+        "--pull",
+        default="missing",
+        help='Pull image before running ("always", "missing", "never") (default "missing")',
+    ),
+    switch("-q", "--quiet", help="Suppress the pull output"),
+    switch("--read-only", help="Mount the container's root filesystem as read only"),
+    switch("--rm", "remove", help="Automatically remove the container when it exits"),
+    values("--security-opt", help="Security Options"),
+    value("--stop-signal", help="Signal to stop the container"),
+    value("--stop-timeout", type=INT, help="Timeout (in seconds) to stop a container"),
+    values("--tmpfs", help="Mount a tmpfs directory"),
+    switch("-t", "--tty", help="Allocate a pseudo-TTY"),
+    value("-u", "--user", help="Username or UID (format: <name|uid>[:<group|gid>])"),
+    values("-v", "--volume", help="Bind mount a host directory or file"),
+    value("-w", "--workdir", help="Working directory inside the container"),
+)
+
+
+def container_flags(function: F) -> F:
+    """Declare the flags of ``run`` and ``create``; they come as keyword arguments."""
+    for ignored in IGNORED:
+        function = _declare(ignored)(function)
+    for flag in _FLAGS:
+        function = flag(function)
+    return function
+
+
+def _declare(ignored: Ignored) -> Callable[[F], F]:
+    names = (ignored.short, ignored.name) if ignored.short else (ignored.name,)
+    if not ignored.kind:
+        return switch(*names, help="", hidden=True)
+    if ignored.kind == "list":
+        return values(*names, help="", hidden=True)
+    return value(*names, help="", hidden=True)
+
+
+class Flags(NamedTuple):
+    """The values of the flags that have an effect, as click gives them."""
+
+    add_host: tuple[str, ...]
+    attach: tuple[str, ...]
+    cap_add: tuple[str, ...]
+    cap_drop: tuple[str, ...]
+    cidfile: str
+    detach_keys: str
+    dns: tuple[str, ...]
+    dns_options: tuple[str, ...]
+    dns_search: tuple[str, ...]
+    domainname: str
+    entrypoint: str | None
+    env: tuple[str, ...]
+    env_file: tuple[str, ...]
+    expose: tuple[str, ...]
+    group_add: tuple[str, ...]
+    hostname: str
+    interactive: bool
+    label: tuple[tuple[str, str], ...]
+    label_file: tuple[str, ...]
+    log_driver: str
+    mount: tuple[BindMount | TmpfsMount, ...]
+    name: str
+    network: str
+    platform: str
+    privileged: bool
+    publish: tuple[str, ...]
+    publish_all: bool
+    pull: str
+    quiet: bool
+    read_only: bool
+    remove: bool
+    security_opt: tuple[str, ...]
+    stop_signal: str
+    stop_timeout: int | None
+    tmpfs: tuple[str, ...]
+    tty: bool
+    user: str
+    volume: tuple[str, ...]
+    workdir: str
+
+
+def split_flags(flags: Mapping[str, Any]) -> Flags:
+    """Return the values of the flags that have an effect; warn of the others that were given.
+
+    Raises:
+        InvalidArgument: two flags contradict each other.
+    """
+    if flags["remove"] and str(flags["restart"]) not in ("", "no"):
+        raise InvalidArgument("conflicting options: cannot specify both --restart and --rm")
+    for ignored in IGNORED:
+        given = flags[ignored.key]
+        if given and str(given) not in ignored.harmless:
+            warn(f"{ignored.name} is not supported yet and is ignored")
+    return Flags(**{name: flags[name] for name in Flags._fields})
+
+
+def make_options(
+    flags: Flags, image: str, command: tuple[str, ...], host: Environment
+) -> CreateOptions:
+    """Return what the engine needs to make a container.
+
+    Raises:
+        InvalidArgument, NotFound, Conflict: a flag's value can't be meant.
+        Unsupported: it asks for something that minidock does not have.
+    """
+    binds, tmpfs = _mounts(flags)
+    if flags.pull and flags.pull not in _PULLS:
+        raise InvalidArgument(
+            f"invalid pull option: '{flags.pull}': "
+            'must be one of "always", "missing" or "never"'
+        )
+    return CreateOptions(
+        image=image,
+        command=command,
+        name=flags.name,
+        entrypoint=_entrypoint(flags.entrypoint),
+        env=read_environment(flags.env_file, flags.env, host),
+        labels=read_labels(flags.label_file, flags.label),
+        user=flags.user,
+        working_dir=_working_dir(flags.workdir),
+        hostname=flags.hostname,
+        domainname=flags.domainname,
+        interactive=flags.interactive,
+        tty=flags.tty,
+        remove=flags.remove,
+        read_only=flags.read_only,
+        binds=binds,
+        tmpfs=tmpfs,
+        publish=_publish(flags.publish),
+        publish_all=flags.publish_all,
+        expose=_expose(flags.expose),
+        network=_network(flags),
+        dns=flags.dns,
+        dns_search=flags.dns_search,
+        dns_options=flags.dns_options,
+        extra_hosts=flags.add_host,
+        stop_signal=flags.stop_signal,
+        stop_timeout=flags.stop_timeout,
+        group_add=flags.group_add,
+        cap_add=flags.cap_add,
+        cap_drop=flags.cap_drop,
+        security_opt=flags.security_opt,
+        privileged=flags.privileged,
+        log_driver=flags.log_driver or "json-file",
+        pull=flags.pull or "missing",
+        platform=parse_platform(flags.platform) if flags.platform else None,
+    )
+
+
+def _mounts(flags: Flags) -> tuple[tuple[BindMount, ...], tuple[TmpfsMount, ...]]:
+    volumes = [parse_volume(text) for text in flags.volume]
+    for volume in volumes:
+        if isinstance(volume, AnonymousVolume):
+            warn(f"volumes are not supported yet: {volume.destination} stays in the container")
+    mounts = [mount for mount in volumes if isinstance(mount, BindMount)]
+    every = [*mounts, *flags.mount, *map(parse_tmpfs, flags.tmpfs)]
+    check_destinations(mount.destination for mount in every)
+    return (
+        tuple(mount for mount in every if isinstance(mount, BindMount)),
+        tuple(mount for mount in every if isinstance(mount, TmpfsMount)),
+    )
+
+
+def _entrypoint(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return (text,) if text else ()
+
+
+def _working_dir(path: str) -> str:
+    if path and not path.startswith("/"):
+        raise InvalidArgument(
+            f"the working directory '{path}' is invalid, it needs to be an absolute path"
+        )
+    return path
+
+
+def _publish(texts: tuple[str, ...]) -> tuple[PortMapping, ...]:
+    return tuple(mapping for text in texts for mapping in parse_publish(text))
+
+
+def _expose(texts: tuple[str, ...]) -> tuple[str, ...]:
+    pairs = (pair for text in texts for pair in parse_exposed(text))
+    return tuple(f"{port}/{protocol}" for port, protocol in pairs)
+
+
+def _network(flags: Flags) -> str:
+    if not flags.network:
+        raise InvalidArgument("no name set for network")
+    if flags.network.startswith("container:"):
+        raise Unsupported(
+            f"network {flags.network} is not supported", hint="there are bridge, host and none"
+        )
+    if flags.network == "host" and (flags.publish or flags.publish_all):
+        warn("Published ports are discarded when using host network mode")
+    return "bridge" if flags.network == "default" else flags.network

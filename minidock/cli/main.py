@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program: run a command, and turn whatever ends it into a message and an exit status."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from minidock.cli.command import usage_of
+from minidock.cli.commands import root
+from minidock.cli.failures import CommandFailed, StdoutClosed, exit_status
+from minidock.cli.help import see_help
+from minidock.cli.output import err, printable, report, use_utf8
+from minidock.cli.session import Session
+from minidock.errors import Cancelled, MinidockError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with `arguments`, by default the process's; return the exit status."""
+    use_utf8()
+    session = Session()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        with root.make_context("minidock", words, obj=session) as ctx:
+            status: int | None = root.invoke(ctx)
+            return status or 0
+    except click.exceptions.Exit as e:
+        return e.exit_code
+    except click.ClickException as e:
+        _explain_usage(e)
+        return exit_status(e)
+    except CommandFailed as e:
+        return _explain(e, session.debug)
+    except StdoutClosed:
+        return _stdout_closed()
+    except KeyboardInterrupt as e:
+        return exit_status(e)
+
+
+def _explain_usage(error: click.ClickException) -> None:
+    err(printable(error.message))
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if ctx is None:
+        return
+    if ctx.parent is not None:
+        err(f"\n{usage_of(ctx)}")
+    err(f"\n{see_help(ctx.command_path)}")
+
+
+def _explain(failed: CommandFailed, debug: bool) -> int:
+    error = failed.__cause__
+    assert error is not None
+    if debug:
+        err("".join(traceback.format_exception(error)).rstrip())
+    match error:
+        case Cancelled():
+            err("cancelled")
+        case MinidockError() if failed.starts:
+            report(error, "minidock: ")
+            err(f"\n{see_help(failed.path)}")
+        case MinidockError():
+            report(error)
+        case _:
+            what = f"{type(error).__name__}: {error}"
+            err(printable(f"minidock: internal error: {what}") + _how_to_debug(debug))
+    return exit_status(error, starts=failed.starts)
+
+
+def _how_to_debug(debug: bool) -> str:
+    return "" if debug else " (run with --debug for the traceback)"
+
+
+def _stdout_closed() -> int:
+    """Make the interpreter's own flush at exit quiet, and end as after SIGPIPE."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    return 128 + signal.SIGPIPE

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes to the user: results to stdout, everything else to stderr.
+
+Each call flushes: a monitor process may be forked between two of them, and a reader of the
+pipe sees each result as soon as it is there.
+"""
+
+import io
+import sys
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from minidock.cli.failures import StdoutClosed
+from minidock.errors import MinidockError
+
+
+def use_utf8() -> None:
+    """Write UTF-8 whatever the locale, and bytes of paths that are not UTF-8 as they are."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def out(text: str) -> None:
+    """Write a line of results; raise StdoutClosed when nobody reads any more."""
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError as e:
+        raise StdoutClosed from e
+
+
+def out_bytes(data: bytes) -> None:
+    """Write `data` to stdout as it is; raise StdoutClosed when nobody reads any more."""
+    try:
+        _write_bytes(sys.stdout, data)
+    except BrokenPipeError as e:
+        raise StdoutClosed from e
+
+
+def err(text: str) -> None:
+    """Write a line to stderr; one that nobody can read is dropped."""
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        pass
+
+
+def err_bytes(data: bytes) -> None:
+    """Write `data` to stderr as it is; bytes that nobody can read are dropped."""
+    try:
+        _write_bytes(sys.stderr, data)
+    except BrokenPipeError:
+        pass
+
+
+def _write_bytes(stream: TextIO, data: bytes) -> None:
+    stream.buffer.write(data)
+    stream.buffer.flush()
+
+
+def warn(message: str) -> None:
+    """Write a warning as docker words it."""
+    err(f"WARNING: {printable(message)}")
+
+
+def report(error: MinidockError, prefix: str = "Error: ") -> None:
+    """Write an error and, on a line of its own, its hint."""
+    err(prefix + printable(error.message))
+    if error.hint:
+        err(f"hint: {printable(error.hint)}")
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with control characters as ``\x1b``: a name must not drive a terminal.
+
+    Newlines and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if _is_harmless(c) else repr(c)[1:-1] for c in text)
+
+
+def _is_harmless(character: str) -> bool:
+    # Bytes that are not UTF-8 come as lone surrogates and go out as the bytes they were.
+    return character.isprintable() or character in "\n\t" or "\udc80" <= character <= "\udcff"
+
+
+def each(names: Iterable[str], action: Callable[[str], str | None]) -> int:
+    """Do `action` for every name, printing what it returns; return 1 if any failed.
+
+    A failure is one line on stderr and does not keep the others from being done.
+    """
+    status = 0
+    for name in names:
+        try:
+            line = action(name)
+        except MinidockError as e:
+            report(e)
+            status = 1
+        else:
+            if line is not None:
+                out(line)
+    return status

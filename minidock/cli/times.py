@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times as users write and read them."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+from minidock.errors import InvalidArgument
+
+_UNIX = re.compile(r"\d+(?:\.\d{1,9})?")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|us|µs|ns|m|s)")
+_DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d(?:\.\d{1,9})?))?)?)?(Z|[+-]\d\d:\d\d)?"
+)
+
+
+def parse_time(option: str, text: str, now: float) -> float | None:
+    """Return seconds since the epoch for ``--since`` and ``--until``; None for no text.
+
+    `text` is a Go duration back from `now` (``1h30m``), a Unix time, or RFC 3339, which may
+    stop after the day, the hour or the minute and is local time without a zone.
+
+    Raises:
+        InvalidArgument: with docker's text.
+    """
+    if not text:
+        return None
+    try:
+        return _parse(text, now)
+    except (ValueError, OverflowError):
+        raise InvalidArgument(
+            f'invalid value for "{option}": failed to parse value as time or duration: "{text}"'
+        ) from None
+
+
+def _parse(text: str, now: float) -> float:
+    if _UNIX.fullmatch(text):
+        return float(text)
+    match = _DATE.fullmatch(text)
+    if match:
+        day, hour, minute, second, zone = match.groups()
+        moment = datetime.fromisoformat(f"{day}T{hour or '00'}:{minute or '00'}")
+        moment = moment.astimezone() if not zone else _in_zone(moment, zone)
+        return moment.timestamp() + float(second or 0)
+    return now - parse_duration(text)
+
+
+def _in_zone(moment: datetime, zone: str) -> datetime:
+    offset = "+00:00" if zone == "Z" else zone
+    return datetime.fromisoformat(f"{moment.isoformat()}{offset}")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a Go duration such as ``1h30m`` or ``-1.5s``; raise ValueError."""
+    digits = text.removeprefix("-")
+    parts = _PART.findall(digits)
+    if digits == "0":
+        return 0.0
+    if not parts or "".join(number + unit for number, unit in parts) != digits:
+        raise ValueError(f"invalid duration {text!r}")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return -seconds if text.startswith("-") else seconds
+
+
+def rfc3339_nano(nanoseconds: int) -> str:
+    """Return a log entry's time as docker prints it: UTC with nine digits."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09d}Z"
+
+
+def rfc3339(seconds: float) -> str:
+    """Return a local time with its zone: ``2024-05-01T10:00:00+02:00``."""
+    text = datetime.fromtimestamp(int(seconds), UTC).astimezone().isoformat()
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+
+
+def go_time(seconds: float) -> str:
+    """Return a local time as Go prints it: ``2024-05-01 10:00:00 +0200 CEST``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
