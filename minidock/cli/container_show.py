@@ -52,4 +52,4 @@ def diff(session: Session, /, arguments: tuple[str, ...]) -> None:
     """Print what the container added (A), changed (C) and deleted (D)."""
     (name,) = arguments
     for change in session.engine.containers.diff(name):
-        out(f"{change.kind} {printable(change.path)}")
+        out(f"{change.kind} {printable(change.path, keep='')}")

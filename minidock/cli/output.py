@@ -72,19 +72,18 @@ def report(error: MinidockError, prefix: str = "Error: ") -> None:
         err(f"hint: {printable(error.hint)}")
 
 
-def printable(text: str) -> str:
+def printable(text: str, *, keep: str = "\n\t") -> str:
     r"""Return `text` with control characters as ``\x1b``: a name must not drive a terminal.
 
-    Newlines and tabs stay.
+    Those in `keep` stay, and so do bytes that are not UTF-8, which come as lone surrogates.
     """
     if text.isprintable():
         return text
-    return "".join(c if _is_harmless(c) else repr(c)[1:-1] for c in text)
+    return "".join(c if _is_harmless(c) or c in keep else repr(c)[1:-1] for c in text)
 
 
 def _is_harmless(character: str) -> bool:
-    # Bytes that are not UTF-8 come as lone surrogates and go out as the bytes they were.
-    return character.isprintable() or character in "\n\t" or "\udc80" <= character <= "\udcff"
+    return character.isprintable() or "\udc80" <= character <= "\udcff"
 
 
 def each(names: Iterable[str], action: Callable[[str], str | None]) -> int:

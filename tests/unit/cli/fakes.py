@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An engine in memory, which behaves as far as the command line can see."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from minidock.config import Config
+from minidock.engine.options import (
+    CommitOptions,
+    CreateOptions,
+    ExecOptions,
+    ListContainers,
+    ListImages,
+    LogOptions,
+    PullOptions,
+    Streams,
+)
+from minidock.engine.views import (
+    ChangeView,
+    ContainerView,
+    Finished,
+    HistoryView,
+    ImageView,
+    LogLine,
+    PortView,
+    Pulled,
+    Removed,
+)
+from minidock.errors import Conflict, NotFound
+from minidock.oci.digest import Digest, digest_of
+from minidock.oci.reference import Reference, parse_reference
+from minidock.progress import Progress, Resolving
+
+CONTAINER_ID = "4f" * 32
+IMAGE_ID = digest_of(b"config")
+MANIFEST = digest_of(b"manifest")
+
+
+class Call(NamedTuple):
+    """A call of the engine that has no other effect."""
+
+    verb: str
+    arguments: tuple[Any, ...]
+
+
+class FakeImages:
+    def __init__(self) -> None:
+        self.names = {"app:latest"}
+        self.views: tuple[ImageView, ...] = ()
+        self.steps: tuple[HistoryView, ...] = ()
+        self.calls: list[Call] = []
+
+    def _find(self, name: str) -> str:
+        familiar = parse_reference(name).familiar
+        if familiar not in self.names:
+            raise NotFound(f"No such image: {familiar}")
+        return familiar
+
+    def pull(self, reference: Reference, options: PullOptions, progress: Progress) -> Pulled:
+        self.calls.append(Call("pull", (reference, options)))
+        progress(Resolving(reference.target, reference.familiar_name))
+        known = reference.familiar in self.names
+        self.names.add(reference.familiar)
+        return Pulled(reference, MANIFEST, IMAGE_ID, known)
+
+    def list(self, options: ListImages) -> tuple[ImageView, ...]:
+        self.calls.append(Call("list", (options,)))
+        return self.views
+
+    def tag(self, source: str, target: str) -> None:
+        self._find(source)
+        self.names.add(parse_reference(target).familiar)
+
+    def remove(self, name: str, force: bool = False, prune: bool = True) -> tuple[Removed, ...]:
+        familiar = self._find(name)
+        self.names.remove(familiar)
+        self.calls.append(Call("remove", (name, force, prune)))
+        return (Removed("Untagged", familiar), Removed("Deleted", IMAGE_ID))
+
+    def history(self, name: str) -> tuple[HistoryView, ...]:
+        self._find(name)
+        return self.steps
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        return {"Id": IMAGE_ID, "RepoTags": [self._find(name)], "Env": ["A=ü"]}
+
+
+class FakeContainers:
+    """Containers by name: `running` ones and `stopped` ones; each start raises `fails`."""
+
+    def __init__(self, images: FakeImages) -> None:
+        self._images = images
+        self.running = {"web"}
+        self.stopped = {"old"}
+        self.fails: BaseException | None = None
+        self.status: int | None = 0
+        self.config = {"Tty": False, "OpenStdin": False}
+        self.options: CreateOptions | None = None
+        self.streams: Streams | None = None
+        self.calls: list[Call] = []
+        self.views: tuple[ContainerView, ...] = ()
+        self.lines: tuple[LogLine, ...] = ()
+        self.ports: tuple[PortView, ...] = ()
+        self.changes: tuple[ChangeView, ...] = ()
+
+    def _find(self, name: str) -> str:
+        if name not in self.running | self.stopped:
+            raise NotFound(f"No such container: {name}")
+        return name
+
+    def _fail(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+    def _prepare(self, options: CreateOptions, progress: Progress) -> None:
+        self.options = options
+        reference = parse_reference(options.image)
+        if options.pull == "always" or reference.familiar not in self._images.names:
+            if options.pull == "never":
+                raise NotFound(f"No such image: {reference.familiar}")
+            self._images.pull(reference, PullOptions(options.platform), progress)
+
+    def create(self, options: CreateOptions, progress: Progress) -> str:
+        self._prepare(options, progress)
+        self._fail()
+        return CONTAINER_ID
+
+    def run(
+        self,
+        options: CreateOptions,
+        streams: Streams | None,
+        progress: Progress,
+        on_created: Callable[[str], None],
+    ) -> Finished:
+        self._prepare(options, progress)
+        self.streams = streams
+        on_created(CONTAINER_ID)
+        self._fail()
+        return Finished(None if streams is None else self.status)
+
+    def start(self, name: str) -> None:
+        self._find(name)
+        self._fail()
+        self.running.add(name)
+
+    def start_attached(self, name: str, streams: Streams) -> Finished:
+        self.start(name)
+        self.streams = streams
+        return Finished(self.status)
+
+    def attach(self, name: str, streams: Streams) -> Finished:
+        if self._find(name) not in self.running:
+            raise Conflict("You cannot attach to a stopped container, start it first")
+        self.streams = streams
+        return Finished(self.status)
+
+    def exec(self, name: str, options: ExecOptions, streams: Streams) -> Finished:
+        self._find(name)
+        self._fail()
+        self.calls.append(Call("exec", (name, options)))
+        self.streams = streams
+        return Finished(None if options.detach else self.status)
+
+    def list(self, options: ListContainers) -> tuple[ContainerView, ...]:
+        self.calls.append(Call("list", (options,)))
+        return self.views
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        return {"Id": CONTAINER_ID, "Name": f"/{self._find(name)}", "Config": self.config}
+
+    def logs(self, name: str, options: LogOptions) -> Iterator[LogLine]:
+        self._find(name)
+        self.calls.append(Call("logs", (name, options)))
+        return iter(self.lines)
+
+    def _call(self, verb: str, name: str, *rest: Any) -> None:
+        self.calls.append(Call(verb, (self._find(name), *rest)))
+
+    def stop(self, name: str, timeout: int | None, signal: str) -> None:
+        self._call("stop", name, timeout, signal)
+
+    def restart(self, name: str, timeout: int | None, signal: str) -> None:
+        self._call("restart", name, timeout, signal)
+
+    def kill(self, name: str, signal: str) -> None:
+        self._call("kill", name, signal)
+
+    def wait(self, name: str) -> int:
+        self._find(name)
+        return 3
+
+    def rename(self, name: str, new: str) -> None:
+        self._call("rename", name, new)
+
+    def remove(self, name: str, force: bool, volumes: bool) -> None:
+        if self._find(name) in self.running and not force:
+            raise Conflict(f"You cannot remove a running container {CONTAINER_ID}")
+        self.running.discard(name)
+        self.stopped.discard(name)
+
+    def port(self, name: str) -> tuple[PortView, ...]:
+        self._find(name)
+        return self.ports
+
+    def diff(self, name: str) -> tuple[ChangeView, ...]:
+        self._find(name)
+        return self.changes
+
+    def commit(self, name: str, options: CommitOptions) -> Digest:
+        self._call("commit", name, options)
+        return IMAGE_ID
+
+
+class FakeSystem:
+    def info(self) -> dict[str, Any]:
+        return {"Containers": 2, "Driver": "overlay2", "Plugins": {"Network": ["bridge"]}}
+
+    def version(self) -> dict[str, Any]:
+        return {"Version": "0.1.0", "Os": "linux"}
+
+
+class FakeEngine:
+    """Takes the place of Engine; `configs` are the configurations it was made with."""
+
+    def __init__(self) -> None:
+        self.images = FakeImages()
+        self.containers = FakeContainers(self.images)
+        self.system = FakeSystem()
+        self.configs: list[Config] = []
+
+    def made_with(self, config: Config) -> "FakeEngine":
+        self.configs.append(config)
+        return self

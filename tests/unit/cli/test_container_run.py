@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``run`` and ``create``."""
+
+from pathlib import Path
+
+import pytest
+
+from minidock.engine.options import BindMount, CreateOptions, Streams, TmpfsMount
+from minidock.errors import SystemFailure
+from minidock.network.ports import PortMapping
+from minidock.oci.descriptor import Platform
+from tests.unit.cli.conftest import Minidock
+from tests.unit.cli.fakes import CONTAINER_ID, FakeEngine
+
+
+def options_of(minidock: Minidock, engine: FakeEngine, *arguments: str) -> CreateOptions:
+    result = minidock("create", *arguments)
+    assert (result.status, result.err) == (0, ""), result
+    assert engine.containers.options is not None
+    return engine.containers.options
+
+
+def test_defaults(minidock: Minidock, engine: FakeEngine) -> None:
+    """Without flags the options are the defaults."""
+    assert options_of(minidock, engine, "app") == CreateOptions("app")
+
+
+def test_command(minidock: Minidock, engine: FakeEngine) -> None:
+    """All that follows the image is the command."""
+    options = options_of(minidock, engine, "-i", "app", "sh", "-c", "echo --rm", "--", "-d")
+    assert options.command == ("sh", "-c", "echo --rm", "--", "-d")
+    assert options.interactive
+    assert not options.remove
+
+
+@pytest.mark.parametrize(
+    ("flags", "field", "value"),
+    [
+        ("--name web", "name", "web"),
+        ("--entrypoint sh", "entrypoint", ("sh",)),
+        ("-e A=1 -e B= -e NOT_SET", "env", ("A=1", "B=")),
+        ("-l a=1 --label b", "labels", {"a": "1", "b": ""}),
+        ("-u bob:staff", "user", "bob:staff"),
+        ("-w /srv", "working_dir", "/srv"),
+        ("-h box", "hostname", "box"),
+        ("--domainname d", "domainname", "d"),
+        ("-t", "tty", True),
+        ("--rm", "remove", True),
+        ("--rm=false", "remove", False),
+        ("--rm --rm=false", "remove", False),
+        ("--read-only", "read_only", True),
+        ("-v /a:/b:ro", "binds", (BindMount("/a", "/b", True),)),
+        (
+            "-v /a:/b --mount type=bind,src=/c,dst=/d",
+            "binds",
+            (BindMount("/a", "/b"), BindMount("/c", "/d", create=False)),
+        ),
+        (
+            "--tmpfs /t:size=1m --mount type=tmpfs,dst=/u",
+            "tmpfs",
+            (TmpfsMount("/u"), TmpfsMount("/t", ("size=1m",))),
+        ),
+        (
+            "-p 8080:80 -p 127.0.0.1:53:53/udp",
+            "publish",
+            (PortMapping(80, host_port=8080), PortMapping(53, "udp", "127.0.0.1", 53)),
+        ),
+        ("-P", "publish_all", True),
+        ("--expose 80 --expose 90-91/udp", "expose", ("80/tcp", "90/udp", "91/udp")),
+        ("--network none", "network", "none"),
+        ("--net host", "network", "host"),
+        ("--network default", "network", "bridge"),
+        ("--dns 1.1.1.1 --dns 8.8.8.8", "dns", ("1.1.1.1", "8.8.8.8")),
+        ("--dns-search a.b", "dns_search", ("a.b",)),
+        ("--dns-option ndots:1 --dns-opt debug", "dns_options", ("ndots:1", "debug")),
+        ("--add-host h:1.2.3.4", "extra_hosts", ("h:1.2.3.4",)),
+        ("--stop-signal INT", "stop_signal", "INT"),
+        ("--stop-timeout 0", "stop_timeout", 0),
+        ("--group-add 5", "group_add", ("5",)),
+        ("--cap-add NET_ADMIN", "cap_add", ("NET_ADMIN",)),
+        ("--cap-drop ALL", "cap_drop", ("ALL",)),
+        ("--security-opt seccomp=unconfined", "security_opt", ("seccomp=unconfined",)),
+        ("--privileged", "privileged", True),
+        ("--log-driver none", "log_driver", "none"),
+        ("--pull never", "pull", "never"),
+        ("--platform arm64", "platform", Platform("linux", "arm64")),
+    ],
+)
+def test_flags(
+    minidock: Minidock, engine: FakeEngine, flags: str, field: str, value: object
+) -> None:
+    """Each flag arrives in its option, and nowhere else."""
+    options = options_of(minidock, engine, *flags.split(), "app")
+    assert options == CreateOptions("app")._replace(**{field: value})
+
+
+def test_empty_entrypoint(minidock: Minidock, engine: FakeEngine) -> None:
+    """An empty entrypoint clears the image's; it is never split."""
+    assert options_of(minidock, engine, "--entrypoint", "", "app", "x").entrypoint == ()
+    assert options_of(minidock, engine, "--entrypoint=a b", "app").entrypoint == ("a b",)
+
+
+def test_env_file(
+    minidock: Minidock,
+    engine: FakeEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Variables come of files, flags and the host."""
+    monkeypatch.setenv("FROM_HOST", "h")
+    (tmp_path / "ef").write_text("A=file\nB=file\n")
+    options = options_of(
+        minidock, engine, "--env-file", f"{tmp_path}/ef", "-eA=flag", "-e", "FROM_HOST", "app"
+    )
+    assert options.env == ("A=flag", "B=file", "FROM_HOST=h")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            "--rm --restart always",
+            "conflicting options: cannot specify both --restart and --rm",
+        ),
+        ("--pull bogus", "invalid pull option: 'bogus'"),
+        ("-w rel", "the working directory 'rel' is invalid"),
+        ("--network=", "no name set for network"),
+        ("--network container:x", "network container:x is not supported"),
+        ("-v /a:/x -v /b:/x", "Duplicate mount point: /x"),
+        ("-v /a:/x --tmpfs /x", "Duplicate mount point: /x"),
+        ("-v a:b:c:d", "invalid volume specification: 'a:b:c:d'"),
+        ("-p x", "invalid containerPort: x"),
+        ("--platform foo", 'error parsing specified platform: "foo"'),
+        ("--env-file nosuch", "open nosuch: no such file or directory"),
+        ("--label-file nosuch", "open nosuch: no such file or directory"),
+        ("--expose foo", "invalid range format for --expose: foo"),
+    ],
+)
+def test_bad_options(minidock: Minidock, flags: str, message: str) -> None:
+    """Options that can't be meant keep run from starting: 125."""
+    for verb in ("run", "create"):
+        result = minidock(verb, *flags.split(), "app")
+        assert (result.status, result.out) == (125, "")
+        assert result.err.startswith(f"minidock: {message}")
+        assert result.err.endswith(f"\n\nRun 'minidock {verb} --help' for more information\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            "-e =x",
+            'invalid argument "=x" for "-e, --env" flag: invalid environment variable: =x',
+        ),
+        ("-l =x", "invalid label '=x': empty name"),
+        ("--mount foo", "invalid field 'foo' must be a key=value pair"),
+        ("-a foo", "valid streams are STDIN, STDOUT and STDERR"),
+        ("--add-host foo", 'bad format for add-host: "foo"'),
+        ("-d=maybe", 'invalid argument "maybe" for "-d, --detach" flag'),
+        ("--dns foo", "IP address is not correctly formatted: foo"),
+    ],
+)
+def test_bad_values(minidock: Minidock, flags: str, message: str) -> None:
+    """Values that their flag refuses show the usage: 125."""
+    result = minidock("run", *flags.split(), "app")
+    assert result.status == 125
+    assert message in result.err
+    assert "\n\nUsage:  minidock run" in result.err
+
+
+@pytest.mark.parametrize(
+    "flags", ["-m 64m", "--memory=64m", "--cpus 2", "--init", "--ulimit nofile=1", "-c 5"]
+)
+def test_ignored_flags(minidock: Minidock, engine: FakeEngine, flags: str) -> None:
+    """A flag of docker's without effect here is one warning, and the run goes on."""
+    result = minidock("run", *flags.split(), "app")
+    assert result.status == 0
+    lines = result.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith(" is not supported yet and is ignored")
+    assert engine.containers.options == CreateOptions("app")
+
+
+def test_harmless_flags(minidock: Minidock) -> None:
+    """A flag that asks for what happens anyway is silent."""
+    flags = ("--restart=no", "--no-healthcheck", "--ipc=private", "--oom-kill-disable=false")
+    assert minidock("run", *flags, "app") == (0, "", "")
+
+
+def test_attached_run(minidock: Minidock, engine: FakeEngine) -> None:
+    """Run connects stdout and stderr, forwards signals, and ends with the status."""
+    engine.containers.status = 7
+    assert minidock("run", "app") == (7, "", "")
+    assert engine.containers.streams == Streams(None, 1, 2, detach_keys=b"")
+    minidock("run", "-i", "--sig-proxy=false", "app")
+    assert engine.containers.streams == Streams(0, 1, 2, detach_keys=b"", forward_signals=False)
+
+
+def test_chosen_streams(minidock: Minidock, engine: FakeEngine) -> None:
+    """With -a only the streams that are named are connected."""
+    assert minidock("run", "-a", "stderr", "app") == (0, "", "")
+    streams = engine.containers.streams
+    assert streams is not None
+    assert (streams.stdin, streams.stderr) == (None, 2)
+    assert streams.stdout > 2
+
+
+def test_run_without_output_streams_prints_the_id(minidock: Minidock) -> None:
+    """A run that shows no output shows the id, as docker does."""
+    assert minidock("run", "-a", "stdin", "app").out == f"{CONTAINER_ID}\n"
+
+
+def test_left_by_detach_keys(minidock: Minidock, engine: FakeEngine) -> None:
+    """Leaving a run by the detach keys is a success."""
+    engine.containers.status = None
+    assert minidock("run", "app").status == 0
+
+
+def test_detached_run(minidock: Minidock, engine: FakeEngine) -> None:
+    """A detached run prints the id, also when the start fails."""
+    assert minidock("run", "-dit", "app") == (0, f"{CONTAINER_ID}\n", "")
+    assert engine.containers.streams is None
+    engine.containers.fails = SystemFailure("mount /proc", 1)
+    result = minidock("run", "-d", "app")
+    assert (result.status, result.out) == (125, f"{CONTAINER_ID}\n")
+
+
+def test_create_prints_the_id(minidock: Minidock) -> None:
+    """Create prints the id."""
+    assert minidock("create", "app") == (0, f"{CONTAINER_ID}\n", "")
+
+
+def test_terminal_wanted(minidock: Minidock, engine: FakeEngine) -> None:
+    """A terminal with stdin needs one here; without stdin it does not."""
+    assert minidock("run", "-it", "app") == (1, "", "the input device is not a TTY\n")
+    assert engine.containers.options is None
+    assert minidock("run", "-t", "app").status == 0
+    assert engine.containers.streams == Streams(
+        None, 1, 2, detach_keys=b"", forward_signals=False
+    )
+
+
+def test_detach_and_attach_conflict(minidock: Minidock) -> None:
+    """-d and -a exclude each other."""
+    result = minidock("run", "-d", "-a", "stdout", "app")
+    assert result.status == 1
+    assert result.err == "conflicting options: cannot specify both --attach and --detach\n"
+
+
+def test_published_ports_of_the_host_network(minidock: Minidock) -> None:
+    """Ports of the host's network can't be published."""
+    result = minidock("run", "--net", "host", "-p", "80:80", "app")
+    assert result.status == 0
+    assert result.err == (
+        "WARNING: Published ports are discarded when using host network mode\n"
+    )
+
+
+@pytest.mark.parametrize("verb", ["run", "create"])
+def test_cidfile(minidock: Minidock, tmp_path: Path, verb: str) -> None:
+    """The id is written without a newline; a file that exists is never overwritten."""
+    path = tmp_path / "cid"
+    assert minidock(verb, "--cidfile", str(path), "app").status == 0
+    assert path.read_text() == CONTAINER_ID
+    result = minidock(verb, "--cidfile", str(path), "app")
+    assert result.status == 125
+    assert result.err.startswith("minidock: container ID file found, make sure the other ")
+
+
+def test_cidfile_of_a_failed_creation(minidock: Minidock, tmp_path: Path) -> None:
+    """Without a container there is no file."""
+    path = tmp_path / "cid"
+    result = minidock("run", "--pull", "never", "--cidfile", str(path), "nosuch")
+    assert (result.status, path.exists()) == (125, False)
+    assert "No such image: nosuch:latest" in result.err
+
+
+def test_cidfile_in_a_missing_directory(minidock: Minidock, tmp_path: Path) -> None:
+    """A file that can't be made is an error."""
+    result = minidock("run", "--cidfile", f"{tmp_path}/no/cid", "app")
+    assert result.status == 125
+    assert "failed to create the container ID file" in result.err
