@@ -34,10 +34,7 @@ _FIELDS = {
     "LocalVolumes": "LOCAL VOLUMES",
     "Networks": "NETWORKS",
 }
-_TABLE = (
-    "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}"
-    "\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
-)
+_COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 _COMMAND_WIDTH = 20
 _MOUNT_WIDTH = 15
 
@@ -97,7 +94,7 @@ def ps(session: Session, /, arguments: tuple[str, ...], template: str, **given: 
         return
     now = time.time()
     rows = [_row(view, now, full=full) for view in views]
-    print_rows(template, _TABLE + "\t{{.Size}}" if size else _TABLE, _FIELDS, rows)
+    print_rows(template, (*_COLUMNS, "Size") if size else _COLUMNS, _FIELDS, rows)
 
 
 def _row(view: ContainerView, now: float, *, full: bool) -> dict[str, Any]:

@@ -22,8 +22,8 @@ _FIELDS = {
     "Size": "SIZE",
     "Comment": "COMMENT",
 }
-_TABLE = "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}"
-_EXACT_TABLE = "table {{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}"
+_COLUMNS = ("ID", "CreatedSince", "CreatedBy", "Size", "Comment")
+_EXACT_COLUMNS = ("ID", "CreatedAt", "CreatedBy", "Size", "Comment")
 _MISSING = "<missing>"
 _CREATED_BY_WIDTH = 45
 
@@ -61,7 +61,7 @@ def history(
         return
     now = time.time()
     rows = [_row(view, now, human=human, full=no_trunc) for view in views]
-    print_rows(template, _TABLE if human else _EXACT_TABLE, _FIELDS, rows)
+    print_rows(template, _COLUMNS if human else _EXACT_COLUMNS, _FIELDS, rows)
 
 
 def _row(view: HistoryView, now: float, *, human: bool, full: bool) -> dict[str, str]:

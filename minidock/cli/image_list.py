@@ -30,10 +30,8 @@ _FIELDS = {
     "SharedSize": "SHARED SIZE",
     "UniqueSize": "UNIQUE SIZE",
 }
-_TABLE = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
-_TABLE_WITH_DIGESTS = (
-    "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
-)
+_COLUMNS = ("Repository", "Tag", "ID", "CreatedSince", "Size")
+_COLUMNS_WITH_DIGESTS = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
 _NONE = "<none>"
 
 
@@ -83,8 +81,8 @@ def images(
         return
     now = time.time()
     rows = [_row(view, now, full=full) for view in views]
-    default = _TABLE_WITH_DIGESTS if given["digests"] else _TABLE
-    print_rows(template, default, _FIELDS, rows)
+    columns = _COLUMNS_WITH_DIGESTS if given["digests"] else _COLUMNS
+    print_rows(template, columns, _FIELDS, rows)
 
 
 def _row(view: ImageView, now: float, *, full: bool) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from minidock.progress import Event, Progress, Resolving, Warned
 def show(out: TextIO, *, terminal: bool) -> contextlib.AbstractContextManager[Progress]:
     """Return a context that gives the Progress which draws on `out`."""
     if terminal:
-        from minidock.cli.progress import live  # noqa: PLC0415 - rich costs 60 ms
+        from minidock.cli.progress import live  # rich costs 60 ms
 
         return live(out)
-    from minidock.cli.progress import plain  # noqa: PLC0415 - not every run pulls
+    from minidock.cli.progress import plain  # not every run pulls
 
     return contextlib.nullcontext(plain(out))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minidock.cli.output import out, printable
-from minidock.cli.tables import format_rows
+from minidock.cli.tables import format_rows, render_table
 from minidock.cli.units import human_duration
 from minidock.oci.digest import hex_of
 
@@ -13,12 +13,27 @@ _SHORT_ID = 12
 
 
 def print_rows(
-    format: str, default: str, fields: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
+    format: str,
+    columns: tuple[str, ...],
+    fields: Mapping[str, str],
+    rows: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Print `rows` as ``--format`` asks; none and ``table`` mean the template `default`."""
-    chosen = default if format in ("", "table") else format
-    for line in format_rows(chosen, fields, rows):
-        out(printable(line))
+    """Print `rows` as ``--format`` asks; none and ``table`` mean a table of `columns`.
+
+    `fields` are the names that a template may use, with their headers. A row may have further
+    values, which templates can use and JSON does not show.
+    """
+    if format in ("", "table"):
+        cells = ([row[name] for name in columns] for row in rows)
+        texts: Iterable[str] = [render_table([fields[name] for name in columns], cells)]
+    elif format == "json":
+        texts = format_rows(
+            format, fields, ({name: row[name] for name in fields} for row in rows)
+        )
+    else:
+        texts = format_rows(format, fields, rows)
+    for text in texts:
+        out(printable(text.removesuffix("\n")))
 
 
 def short_id(id: str, *, full: bool = False) -> str:

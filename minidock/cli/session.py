@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def make_engine(config: Config) -> "Engine":
     """Return the engine that the commands talk to."""
-    from minidock.engine.engine import Engine  # noqa: PLC0415 - help and wrong flags need none
+    from minidock.engine.engine import Engine  # help and wrong flags need none
 
     return Engine(config)
 

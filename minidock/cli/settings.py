@@ -177,7 +177,7 @@ def _read(path: str, *, must_exist: bool) -> _Section:
 
 
 def _parse_yaml(path: str, raw: bytes) -> object:
-    import yaml  # noqa: PLC0415 - costs 20 ms, and most machines have no file
+    import yaml  # costs 20 ms, and most machines have no file
 
     try:
         return yaml.safe_load(raw)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs on images."""
 
+import pytest
+
 from minidock.engine.options import PullOptions
 from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
 from tests.unit.cli.conftest import Minidock
-from tests.unit.cli.fakes import IMAGE_ID, Call, FakeEngine
+from tests.unit.cli.fakes import IMAGE_ID, MANIFEST, Call, FakeEngine
 
 
 def test_tag(minidock: Minidock, engine: FakeEngine) -> None:
@@ -52,3 +54,41 @@ def test_bad_pull(minidock: Minidock) -> None:
         "Error: invalid reference format: repository name (Bad) must be lowercase\n"
     )
     assert minidock("pull", "-a", "x").status == 1
+
+
+def test_pull(minidock: Minidock) -> None:
+    """A pull tells what it does on stdout, and the full name at the end."""
+    assert minidock("pull", "busybox") == (
+        0,
+        "Using default tag: latest\n"
+        "latest: Pulling from busybox\n"
+        f"Digest: {MANIFEST}\n"
+        "Status: Downloaded newer image for busybox:latest\n"
+        "docker.io/library/busybox:latest\n",
+        "",
+    )
+
+
+def test_second_pull(minidock: Minidock) -> None:
+    """What is there already is up to date."""
+    minidock("pull", "busybox:1")
+    lines = minidock("pull", "busybox:1").out.splitlines()
+    assert lines[0] == "1: Pulling from busybox"
+    assert lines[-2] == "Status: Image is up to date for busybox:1"
+
+
+@pytest.mark.parametrize("verb", ["run", "create"])
+def test_pull_by_run(minidock: Minidock, verb: str) -> None:
+    """A missing image is pulled, and told of on stderr."""
+    result = minidock(verb, "busybox")
+    assert result.status == 0
+    assert "Pulling" not in result.out
+    assert result.err == (
+        "Unable to find image 'busybox:latest' locally\nlatest: Pulling from busybox\n"
+    )
+
+
+def test_silent_pull_by_run(minidock: Minidock) -> None:
+    """-q silences the pull; --pull always does not say that the image was missing."""
+    assert minidock("run", "-q", "busybox").err == ""
+    assert minidock("run", "--pull=always", "app").err == "latest: Pulling from app\n"
