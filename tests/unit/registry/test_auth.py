@@ -26,7 +26,7 @@ from minidock.registry.endpoints import Endpoint
 from minidock.registry.retry import ORIGIN
 from minidock.registry.server import AccessDenied
 from tests.fakes.registry import Answer, Endless, FakeRegistry
-from tests.unit.registry.conftest import Client
+from tests.unit.registry.conftest import PEM, Client
 
 NAME = "library/app"
 SECRET = "HUNTER2"
@@ -245,6 +245,21 @@ def test_mirror_gets_no_credentials_of_the_registry(
     client.connect(f"{registry.host}/{NAME}:1").manifest("1")
     assert authorizations(other) == [""]
     assert authorizations(registry)[-1] == "Bearer token-1"
+
+
+def test_no_password_by_plain_http(
+    tls_registry: FakeRegistry, registry: FakeRegistry, client: Client, tmp_path: Path
+) -> None:
+    """A mirror elsewhere that speaks plain http does not get even its own password."""
+    tls_registry.add_image(NAME, "1", [])
+    registry.require_basic("ann", SECRET)
+    mirror = registry.host.replace("127.0.0.1", "cdn.example")
+    host = tls_registry.host.replace("127.0.0.1", "registry.example")
+    mirrors = (f"http://{mirror}",)
+    client.registries[host] = RegistrySettings(mirrors=mirrors, ca_file=PEM)
+    log_in(client, tmp_path, mirror, auth=basic("ann", SECRET))
+    client.connect(f"{host}/{NAME}:1").manifest("1")
+    assert authorizations(registry) == [""]
 
 
 def test_challenge_of_a_redirects_target(
