@@ -255,17 +255,16 @@ class Output:
             try:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:  # someone else made the user's descriptor non-blocking
-                wait_writable(self.fd)
+                _wait(self.fd, select.POLLOUT)
             except OSError as e:
                 if e.errno not in (errno.EPIPE, errno.EBADF, errno.EIO):
                     raise SystemFailure.of("write the program's output", e) from e
                 self.open = False
 
 
-def wait_writable(fd: int) -> None:
-    """Wait until a write to `fd` makes progress."""
+def _wait(fd: int, event: int) -> None:
     poll = select.poll()
-    poll.register(fd, select.POLLOUT)
+    poll.register(fd, event)
     poll.poll()
 
 
@@ -278,9 +277,7 @@ def read_input(fd: int) -> bytes:
         try:
             return os.read(fd, _BLOCK)
         except BlockingIOError:
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            poll.poll()
+            _wait(fd, select.POLLIN)
         except OSError:
             return b""
 

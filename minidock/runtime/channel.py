@@ -21,6 +21,7 @@ number   kind         direction           payload
 ======== ============ =================== =====================================================
 """
 
+import errno
 import json
 import socket
 import struct
@@ -87,8 +88,10 @@ class Connection:
         """
         try:
             self._channel.sendmsg((bytes((kind,)), payload), (), _SEND)
-        except BlockingIOError:
-            return False
+        except OSError as e:
+            if e.errno in (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM):
+                return False
+            raise
         return True
 
     def receive(self, *, wait: bool = True) -> Message:

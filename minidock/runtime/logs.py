@@ -10,18 +10,22 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from json.encoder import encode_basestring
 from typing import NamedTuple
 
 PIECE = 16 << 10
 """Bytes of output that one entry holds at most."""
 
 _BLOCK = 1 << 16
+_HEAD = b'{"log":"'
 _POLL = 0.1  # seconds between two looks at a file that is followed
 _NANOSECONDS = 1_000_000_000
 
-# Go's encoding/json, and so docker, escapes these too: they are special in HTML and JavaScript.
-_ESCAPES = tuple((c, f"\\u{ord(c):04x}") for c in "<>&\u2028\u2029")
+# What can't stand in a JSON string, the backslash first. Go's encoding/json, and so docker,
+# escapes the last five too: they are special in HTML and JavaScript.
+_SPECIAL = ("\\", '"', *map(chr, range(0x20)), "<", ">", "&", "\u2028", "\u2029")
+_ESCAPES = {c.encode(): f"\\u{ord(c):04x}".encode() for c in _SPECIAL if c != "\n"}
+_ESCAPES |= {b"\\": rb"\\", b'"': rb"\"", b"\t": rb"\t", b"\r": rb"\r"}
+_PLAIN = bytes(byte for byte in range(0x80) if bytes((byte,)) not in _ESCAPES)
 
 
 class LogFile(NamedTuple):
@@ -57,10 +61,12 @@ class LogWriter:
         rest = self._rests.get(stream)
         text = rest + data if rest else data
         tail = _tail(stream)
+        entries = []
         start = 0
         while end := _end_of_piece(text, start):
-            self._append(_entries(text[start:end], tail))
+            entries.append(_entries(text[start:end], tail))
             start = end
+        self._append(b"".join(entries))
         self._rests[stream] = text[start:]
 
     def close(self) -> None:
@@ -123,9 +129,9 @@ class LogWriter:
             self._size = 0  # goes on in the same file for another turn
 
 
-def _tail(stream: str) -> str:
+def _tail(stream: str) -> bytes:
     """Return how each entry of `stream` ends that is written now."""
-    return f'","stream":"{stream}","time":"{format_time(time.time_ns())}"}}\n'
+    return f'","stream":"{stream}","time":"{format_time(time.time_ns())}"}}\n'.encode()
 
 
 def _rename_if_there(old: str, new: str) -> None:
@@ -150,23 +156,27 @@ def _end_of_piece(text: bytes, start: int) -> int:
     return limit
 
 
-def _entries(piece: bytes, tail: str) -> bytes:
-    """Return the JSON lines of `piece`; each ends with `tail`.
+def _entries(piece: bytes, tail: bytes) -> bytes:
+    """Return the JSON lines of `piece`; each ends with `tail`."""
+    body = _escape(piece.removesuffix(b"\n")).replace(b"\n", rb"\n" + tail + _HEAD)
+    newline = rb"\n" if piece.endswith(b"\n") else b""
+    return b"".join((_HEAD, body, newline, tail))
 
-    The whole piece is escaped by one call of the C encoder. A character that the piece does not
-    have stands for the newlines meanwhile, since the encoder makes of them what it makes of a
-    backslash and an n.
+
+def _escape(text: bytes) -> bytes:
+    """Return `text` as in a JSON string, but with newlines as they are.
+
+    Three passes over whole bytes objects: several times faster than json's encoder.
     """
-    text = piece.decode("utf-8", "replace")
-    mark = "\x7f"
-    if mark in text:  # PIECE bytes can't hold all 6400 characters of the private use area
-        mark = next(c for c in map(chr, range(0xE000, 0xF900)) if c not in text)
-    body = encode_basestring(text.removesuffix("\n").replace("\n", mark))[1:-1]
-    for character, escape in _ESCAPES:
-        body = body.replace(character, escape)
-    body = body.replace(mark, f'\\n{tail}{{"log":"')
-    newline = "\\n" if text.endswith("\n") else ""
-    return f'{{"log":"{body}{newline}{tail}'.encode()
+    special = text.translate(None, _PLAIN)
+    if not special:
+        return text
+    if not special.isascii():
+        text = text.decode("utf-8", "replace").encode()
+    for byte, escape in _ESCAPES.items():
+        if byte in special:
+            text = text.replace(byte, escape)
+    return text
 
 
 def format_time(nanoseconds: int) -> str:

@@ -3,8 +3,10 @@
 
 It is forked from the process that starts the container and outlives it. It reads the program's
 output, writes the log, serves the clients (see channel.py) and, when the program has exited,
-records that through `Hooks`. While it lives it holds a flock on `LOCK` in the container's state
-directory; a container without that lock held does not run, whatever its record says.
+records that through `Hooks`. While it lives it holds a lock on the file `LOCK` in the state
+directory of the container; one without that lock held does not run, whatever its record says.
+It is an open file description lock, see fcntl(2): others can ask for it without taking it, as
+they could not with flock(2).
 
 The order at the start: `create`, `attach`, the gate opens (the program is executed), `started`,
 then the caller learns of it. At the end: the output is drained, the socket goes, `exited`, the
@@ -21,7 +23,6 @@ import select
 import signal
 import socket
 import struct
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -29,7 +30,6 @@ from typing import NamedTuple, Never, Protocol
 
 from minidock.errors import Cancelled, Conflict, DataCorrupted, MinidockError, SystemFailure
 from minidock.fs.atomic import read_file, write_file
-from minidock.fs.locks import Lock
 from minidock.linux.libc import syscall
 from minidock.linux.tty import WindowSize, set_window_size
 from minidock.runtime import channel
@@ -47,8 +47,9 @@ _NAME = b"minidock-mon"
 _PR_SET_CHILD_SUBREAPER = 36
 _BLOCK = channel.MAX_PAYLOAD
 _BACKLOG = 1 << 20  # bytes that wait for a client other than the caller before it is dropped
-_LOCK_TRIES = 20
-_LOCK_WAIT = 0.01  # seconds
+# struct flock of fcntl(2): type, whence, start, length (0 is to the end), pid.
+_FLOCK = struct.Struct("@hhqqi4x")
+_WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _UCRED = struct.Struct("iII")  # pid, uid, gid
 _HANGUP = select.EPOLLHUP | select.EPOLLERR
 _SHIELDED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD)
@@ -132,6 +133,7 @@ def spawn(plan: MonitorPlan, hooks: Hooks, *, attach: bool) -> Spawned:
         MinidockError: what the hooks or the start raised in the monitor, as its kind.
         MonitorDied: the monitor was killed meanwhile.
     """
+    _open_standard_descriptors()
     ours, theirs = channel.pair()
     with _signals_blocked():
         child = os.fork()
@@ -151,6 +153,13 @@ def spawn(plan: MonitorPlan, hooks: Hooks, *, attach: bool) -> Spawned:
     return Spawned(None, warnings)
 
 
+def _open_standard_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed: what is opened next must not land there."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
 def _await_start(monitor: Connection) -> tuple[str, ...]:
     kind, payload = monitor.receive()
     if kind == channel.FAILED:
@@ -163,13 +172,15 @@ def _await_start(monitor: Connection) -> tuple[str, ...]:
 
 def is_alive(directory: str) -> bool:
     """Tell whether a monitor supervises the container whose state is in `directory`."""
-    lock = Lock(os.path.join(directory, LOCK), shared=True)  # others may ask meanwhile
     try:
-        free = lock.try_acquire()
+        fd = os.open(os.path.join(directory, LOCK), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
-    lock.release()
-    return not free
+    try:
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+    finally:
+        os.close(fd)
+    return int(_FLOCK.unpack(answer)[0]) != fcntl.F_UNLCK
 
 
 @contextlib.contextmanager
@@ -187,8 +198,9 @@ def _detach_and_run(plan: MonitorPlan, hooks: Hooks, caller: Connection, attach:
     try:
         os.setsid()
         if os.fork() == 0:
-            _become_monitor()
-            _run(plan, hooks, caller, attach)
+            with _noting_errors(plan):
+                _become_monitor()
+                _run(plan, hooks, caller, attach)
     finally:
         os._exit(0)  # the frames and buffers above belong to the caller
 
@@ -255,14 +267,11 @@ def _take_lock(plan: MonitorPlan) -> int:
     """Return a descriptor that holds the container's lock."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     fd = os.open(os.path.join(plan.directory, LOCK), flags, 0o600)
-    for _ in range(_LOCK_TRIES):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # `is_alive` holds it for a moment
-            time.sleep(_LOCK_WAIT)
-        else:
-            return fd
-    raise AlreadyRunning(f"container {plan.container} is already running")
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+    except BlockingIOError as e:
+        raise AlreadyRunning(f"container {plan.container} is already running") from e
+    return fd
 
 
 def _start(plan: MonitorPlan, hooks: Hooks, caller: Connection) -> _Ready:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs of the host that stand for containers: same attributes, no namespaces."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from minidock.errors import CommandNotFound, MinidockError
 from minidock.runtime.channel import Connection
 from minidock.runtime.console import Started, Stdio
-from minidock.runtime.monitor import MonitorPlan, is_alive, spawn
+from minidock.runtime.monitor import MonitorPlan, Outcome, is_alive, spawn
 
 
 class Program:
@@ -58,6 +59,10 @@ def _become(gate: int, stdio: Stdio, terminal: bool) -> None:
     os.setsid()
     for number, fd in enumerate(stdio):
         os.dup2(fd, number)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the one that listed
+                os.set_inheritable(int(name), False)
     if terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if not os.read(gate, 1):
@@ -69,11 +74,16 @@ class Recorder:
     """Hooks that write what happened to files in `directory`."""
 
     def __init__(
-        self, directory: str, *arguments: str, fail: dict[str, BaseException] | None = None
+        self,
+        directory: str,
+        *arguments: str,
+        fail: dict[str, BaseException] | None = None,
+        warnings: tuple[str, ...] = (),
     ) -> None:
         self._directory = directory
         self._arguments = arguments
         self._fail = fail or {}
+        self._warnings = warnings
 
     def create(self, stdio: Stdio | None) -> Started:
         self._step("create")
@@ -82,9 +92,10 @@ class Recorder:
     def attach(self, started: Started) -> None:
         self._step("attach")
 
-    def started(self, started: Started) -> None:
+    def started(self, started: Started) -> Outcome:
         self._step("started", str(started.pid))
         self._step("monitor", str(os.getpid()))
+        return Outcome(warnings=self._warnings)
 
     def failed(self, error: MinidockError) -> None:
         self._step("failed", f"{type(error).__name__} {error}")
@@ -116,12 +127,13 @@ class Box(NamedTuple):
             return None
 
     def run(self, plan: MonitorPlan, *arguments: str) -> Connection:
-        connection = spawn(plan, Recorder(self.directory, *arguments), attach=True)
+        connection, _ = spawn(plan, Recorder(self.directory, *arguments), attach=True)
         assert connection is not None
         return connection
 
     def start(self, plan: MonitorPlan, *arguments: str) -> None:
-        assert spawn(plan, Recorder(self.directory, *arguments), attach=False) is None
+        hooks = Recorder(self.directory, *arguments)
+        assert spawn(plan, hooks, attach=False).connection is None
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(int(self.recorded("started") or "0"), number)
