@@ -17,7 +17,7 @@ from minidock.errors import (
     InvalidArgument,
     MinidockError,
 )
-from minidock.fs.locks import Lock
+from minidock.runtime import monitor
 from minidock.store.containers import EXITED, PAUSED, RUNNING, Container, ContainerState
 from minidock.store.unpacked import boot_id
 
@@ -77,13 +77,7 @@ def init_alive(state: ContainerState) -> bool:
 
 def monitor_alive(container: Container) -> bool:
     """Tell whether the container's monitor holds its lock."""
-    lock = Lock(f"{container.directory}/monitor.lock", shared=True)
-    try:
-        free = lock.try_acquire()
-    except FileNotFoundError:
-        return False
-    lock.release()
-    return not free
+    return monitor.is_alive(container.directory)
 
 
 def open_init(state: ContainerState) -> int:

@@ -18,7 +18,7 @@
         state.json                rewritten whole
         name                      the container's name
         lock                      flock: held while the state changes
-        monitor.lock              flock: held by the live monitor
+        monitor.lock              locked by the live monitor, see runtime/monitor.py
         upper/ work/ mount/       writable layer, overlayfs' scratch, init's mount point
         config.json               the runtime spec of the last start
         container.log             json-file log
