@@ -7,7 +7,7 @@ import click
 
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value
-from minidock.cli.output import out, warn
+from minidock.cli.output import out, warn, writing_results
 from minidock.cli.params import parse_platform
 from minidock.cli.pull_progress import show
 from minidock.cli.session import Session
@@ -53,7 +53,8 @@ def pull(
         return
     if not parse_reference(name, default_tag="").suffix:
         out(f"Using default tag: {reference.tag}")
-    with show(sys.stdout, terminal=stdout_is_terminal()) as progress:
+    drawing = show(sys.stdout, terminal=stdout_is_terminal())
+    with writing_results(), drawing as progress:
         pulled = images.pull(reference, options, progress)
     state = "Image is up to date" if pulled.up_to_date else "Downloaded newer image"
     out(f"Digest: {pulled.digest}")

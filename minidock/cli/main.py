@@ -13,14 +13,14 @@ from minidock.cli.command import usage_of
 from minidock.cli.commands import root
 from minidock.cli.failures import CommandFailed, StdoutClosed, exit_status
 from minidock.cli.help import see_help
-from minidock.cli.output import err, printable, report, use_utf8
+from minidock.cli.output import err, prepare, printable, report
 from minidock.cli.session import Session
 from minidock.errors import Cancelled, MinidockError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with `arguments`, by default the process's; return the exit status."""
-    use_utf8()
+    prepare()
     session = Session()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:

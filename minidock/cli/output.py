@@ -5,17 +5,30 @@ Each call flushes: a monitor process may be forked between two of them, and a re
 pipe sees each result as soon as it is there.
 """
 
+import contextlib
 import io
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
 from minidock.cli.failures import StdoutClosed
 from minidock.errors import MinidockError
 
 
-def use_utf8() -> None:
-    """Write UTF-8 whatever the locale, and bytes of paths that are not UTF-8 as they are."""
+def prepare() -> None:
+    """Make stdin, stdout and stderr usable, whatever the caller has closed.
+
+    Text is UTF-8 whatever the locale, and bytes of paths that are not UTF-8 go out as they are.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # Or else the next file that is opened would get the number, and be taken for it.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -23,17 +36,22 @@ def use_utf8() -> None:
 
 def out(text: str) -> None:
     """Write a line of results; raise StdoutClosed when nobody reads any more."""
-    try:
+    with writing_results():
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
-    except BrokenPipeError as e:
-        raise StdoutClosed from e
 
 
 def out_bytes(data: bytes) -> None:
     """Write `data` to stdout as it is; raise StdoutClosed when nobody reads any more."""
-    try:
+    with writing_results():
         _write_bytes(sys.stdout, data)
+
+
+@contextlib.contextmanager
+def writing_results() -> Iterator[None]:
+    """Turn the news that nobody reads stdout any more into StdoutClosed."""
+    try:
+        yield
     except BrokenPipeError as e:
         raise StdoutClosed from e
 

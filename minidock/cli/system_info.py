@@ -13,23 +13,21 @@ from minidock.cli.flags import value
 from minidock.cli.output import out, printable
 from minidock.cli.session import Session
 from minidock.cli.templates import compile_template
-from minidock.cli.units import human_size
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LABEL_WIDTH = 18
 _LABELS = {
-    "NCPU": "CPUs",
+    "ApiVersion": "API Version",
+    "ContainersPaused": " Paused",
+    "ContainersRunning": " Running",
+    "ContainersStopped": " Stopped",
+    "Driver": "Storage Driver",
     "MemTotal": "Total Memory",
-    "OperatingSystem": "Operating System",
+    "NCPU": "CPUs",
     "OSType": "OSType",
-    "OSVersion": "OS Version",
-    "DockerRootDir": "Docker Root Dir",
-    "ID": "ID",
-    "ApiVersion": "API version",
-    "GoVersion": "Go version",
     "Os": "OS",
 }
-_SIZES = frozenset(("MemTotal",))
+_MEMORY = frozenset(("MemTotal",))
 
 _FORMAT = value(
     "-f",
@@ -43,16 +41,12 @@ _FORMAT = value(
 @_FORMAT
 @click.pass_obj
 def version(session: Session, /, arguments: tuple[str, ...], template: str) -> None:
-    """Show the versions of minidock and of what it stands on.
-
-    Scripts ask for ``.Client.Version`` and ``.Server.Version``; both are minidock's.
-    """
+    """Show the versions of minidock and of what it stands on."""
     del arguments
-    known = session.engine.system.version()
-    document = known if "Client" in known else {"Client": known, "Server": known}
+    document = session.engine.system.version()
     if not _print_formatted(document, template):
-        for line in _lines(document, 0, _LABEL_WIDTH):
-            out(printable(line))
+        parts = ({key: part} for key, part in document.items())
+        out("\n\n".join("\n".join(_lines(part, 0, _LABEL_WIDTH)) for part in parts))
 
 
 @command("Display system-wide information", "[OPTIONS]", (0, 0), "system info", "info")
@@ -63,8 +57,7 @@ def info(session: Session, /, arguments: tuple[str, ...], template: str) -> None
     del arguments
     document = session.engine.system.info()
     if not _print_formatted(document, template):
-        for line in _lines(document, 0, 0):
-            out(printable(line))
+        out("\n".join(_lines(document, 0, 0)))
 
 
 def _print_formatted(document: dict[str, Any], format: str) -> bool:
@@ -89,7 +82,7 @@ def _lines(values: dict[str, Any], depth: int, width: int) -> Iterator[str]:
                 for entry in item:
                     yield from _lines(entry, depth + 1, width)
             case _:
-                yield f"{label.ljust(width)} {_text(key, item)}".rstrip()
+                yield printable(f"{label.ljust(width)} {_text(key, item)}".rstrip())
 
 
 def _label(key: str) -> str:
@@ -100,8 +93,8 @@ def _text(key: str, item: Any) -> str:
     match item:
         case bool():
             return str(item).lower()
-        case int() if key in _SIZES:
-            return human_size(item)
+        case int() if key in _MEMORY:
+            return f"{item / 2**30:.4g}GiB"
         case list() | tuple():
             return " ".join(map(str, item))
     return str(item)

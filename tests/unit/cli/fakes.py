@@ -213,10 +213,18 @@ class FakeContainers:
 
 class FakeSystem:
     def info(self) -> dict[str, Any]:
-        return {"Containers": 2, "Driver": "overlay2", "Plugins": {"Network": ["bridge"]}}
+        return {
+            "Containers": 2,
+            "ContainersRunning": 1,
+            "Driver": "overlay2",
+            "MemTotal": 3 << 29,
+            "Plugins": {"Network": ["bridge", "none"]},
+            "Swap": False,
+        }
 
     def version(self) -> dict[str, Any]:
-        return {"Version": "0.1.0", "Os": "linux"}
+        part = {"Version": "0.1.0", "Os": "linux"}
+        return {"Client": part, "Server": part}
 
 
 class FakeEngine:

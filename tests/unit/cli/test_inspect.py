@@ -69,13 +69,27 @@ def test_bad_format(minidock: Minidock) -> None:
 def test_version(minidock: Minidock) -> None:
     """Scripts find the version of a client and of a server."""
     assert minidock("version", "--format", "{{.Server.Version}}").out == "0.1.0\n"
-    assert minidock("version").out.startswith("Client:\n Version:          0.1.0\n OS:")
+    assert minidock("version").out == (
+        "Client:\n"
+        " Version:           0.1.0\n"
+        " OS:                linux\n"
+        "\n"
+        "Server:\n"
+        " Version:           0.1.0\n"
+        " OS:                linux\n"
+    )
     assert json.loads(minidock("version", "-f", "json").out)["Client"]["Os"] == "linux"
 
 
 def test_info(minidock: Minidock) -> None:
     """Info is an indented list, or what a template asks for."""
     assert minidock("info").out == (
-        "Containers: 2\nDriver: overlay2\nPlugins:\n Network: bridge\n"
+        "Containers: 2\n"
+        " Running: 1\n"
+        "Storage Driver: overlay2\n"
+        "Total Memory: 1.5GiB\n"
+        "Plugins:\n"
+        " Network: bridge none\n"
+        "Swap: false\n"
     )
     assert minidock("system", "info", "-f", "{{.Driver}}").out == "overlay2\n"

@@ -247,6 +247,12 @@ def test_closed_stdout() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+def test_missing_descriptors() -> None:
+    """Descriptors that the caller has closed are not taken for a file that is opened later."""
+    command = f"exec {sys.executable} -m minidock --help <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+
+
 def test_imports_of_help() -> None:
     """Help of run imports nothing heavy, and no other command."""
     script = (
