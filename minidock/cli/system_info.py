@@ -15,7 +15,7 @@ from minidock.cli.session import Session
 from minidock.cli.templates import compile_template
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_LABEL_WIDTH = 18
+_LABEL_WIDTH = 19
 _LABELS = {
     "ApiVersion": "API Version",
     "ContainersPaused": " Paused",
