@@ -35,6 +35,7 @@ NLA_TYPE_MASK = 0x3FFF
 
 RTM_NEWLINK = 16
 RTM_DELLINK = 17
+RTM_GETLINK = 18
 RTM_NEWADDR = 20
 RTM_NEWROUTE = 24
 RTM_GETROUTE = 26
@@ -42,10 +43,14 @@ RTM_GETROUTE = 26
 IFLA_ADDRESS = 1
 IFLA_IFNAME = 3
 IFLA_MASTER = 10
+IFLA_OPERSTATE = 16
 IFLA_LINKINFO = 18
 IFLA_NET_NS_FD = 28
 IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2
+IFLA_INFO_SLAVE_KIND = 4
+IFLA_INFO_SLAVE_DATA = 5
+IFLA_BRPORT_MODE = 4
 VETH_INFO_PEER = 1
 IFA_ADDRESS = 1
 IFA_LOCAL = 2
@@ -55,6 +60,7 @@ RTA_OIF = 4
 RTA_GATEWAY = 5
 
 IFF_UP = 0x1
+IF_OPER_UP = b"\x06"
 RTN_UNICAST = 1
 RTPROT_BOOT = 3
 RT_TABLE_MAIN = 254
@@ -241,6 +247,17 @@ def set_master(name: str, master: int) -> Message:
     return Message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, payload, f"interface {name}")
 
 
+def hairpin(name: str) -> Message:
+    """Let the bridge send packets back to the port `name` that they came from."""
+    data = nested(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\x01"))
+    payload = (
+        _LINK.pack(0, 0, 0, 0, 0)
+        + text(IFLA_IFNAME, name)
+        + nested(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge"), data)
+    )
+    return Message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, payload, f"interface {name}")
+
+
 def delete_link(name: str) -> Message:
     """Delete interface `name`; a veth takes its peer along."""
     payload = _LINK.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name)
@@ -268,6 +285,19 @@ def new_default_route(gateway: bytes) -> Message:
     ) + attribute(RTA_GATEWAY, gateway)
     flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
     return Message(RTM_NEWROUTE, flags, payload, f"route by {socket.inet_ntoa(gateway)}")
+
+
+def is_operational(link: Netlink, name: str) -> bool:
+    """Tell whether packets can pass interface `name` (RFC 2863); raise OSError.
+
+    Since Linux 6.6 the question makes the kernel act on a change of the carrier that is still
+    queued.
+    """
+    payload = _LINK.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name)
+    (answer,) = link.perform(
+        [Message(RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK, payload, f"interface {name}")]
+    )
+    return attributes(answer.payload[_LINK.size :]).get(IFLA_OPERSTATE) == IF_OPER_UP
 
 
 def routes(link: Netlink) -> tuple[Route, ...]:

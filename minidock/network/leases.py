@@ -100,7 +100,7 @@ def read_leases(path: str) -> Leases:
         value = json.loads(read_file(path))
         endpoints = {key: Endpoint.from_json(item) for key, item in value["leases"].items()}
         return Leases(value["wanted"], value["subnet"], endpoints, value["leaving"])
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
         return Leases()
 
 

@@ -4,6 +4,7 @@
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator
 from socket import if_nametoindex, inet_aton
 
@@ -14,6 +15,9 @@ from minidock.network.leases import Endpoint
 
 INTERFACE = "eth0"
 """The container's interface."""
+
+_CARRIER_POLLS = 100
+_CARRIER_POLL = 0.001  # seconds
 
 
 def ensure_bridge(name: str, subnet: Subnet) -> bool:
@@ -48,7 +52,9 @@ def join(endpoint: Endpoint, bridge: str, namespace: int) -> None:
         veth = netlink.new_veth(
             endpoint.veth, if_nametoindex(bridge), INTERFACE, _mac(endpoint.mac), namespace
         )
-        link.perform([veth])
+        # With br_netfilter (which docker loads) a container that asks for its own published
+        # port gets its packets back by way of the bridge's port, not of the bridge.
+        link.perform([veth, netlink.hairpin(endpoint.veth)])
     with netlink.network_namespace(namespace):
         inside = Netlink(NETLINK_ROUTE)
         index = if_nametoindex(INTERFACE)
@@ -63,6 +69,7 @@ def join(endpoint: Endpoint, bridge: str, namespace: int) -> None:
                 netlink.new_default_route(inet_aton(endpoint.gateway)),
             ]
         )
+    _await_carrier(endpoint.veth, bridge)
 
 
 def raise_loopback(namespace: int) -> None:
@@ -81,7 +88,7 @@ def rejoin(veths: list[str], bridge: str) -> None:
     index = if_nametoindex(bridge)
     for veth in veths:
         with Netlink(NETLINK_ROUTE) as link, _absent_is_fine():
-            link.perform([netlink.set_master(veth, index)])
+            link.perform([netlink.set_master(veth, index), netlink.hairpin(veth)])
 
 
 def delete(name: str) -> None:
@@ -121,6 +128,19 @@ def _absent_is_fine() -> Iterator[None]:
     except OSError as e:
         if e.errno != errno.ENODEV:
             raise
+
+
+def _await_carrier(*names: str) -> None:
+    """Wait until interfaces let packets pass.
+
+    The kernel sees to that after the peer has come up. What is sent earlier is dropped, and
+    the container's first ARP request would be repeated after a second only.
+    """
+    with Netlink(NETLINK_ROUTE) as link:
+        for _ in range(_CARRIER_POLLS):
+            if all(netlink.is_operational(link, name) for name in names):
+                return
+            time.sleep(_CARRIER_POLL)
 
 
 def _sysctl(name: str, value: str) -> None:

@@ -46,16 +46,21 @@ last_host_port=0),)
     def from_json(cls, value: Mapping[str, Any]) -> "PortMapping":
         """Return the mapping that to_json() wrote."""
         return cls(
-            value["containerPort"], value["protocol"], value["hostIp"], value["hostPort"]
+            container_port=value["containerPort"],
+            protocol=value["protocol"],
+            host_ip=value["hostIp"],
+            host_port=value["hostPort"],
+            last_host_port=value["lastHostPort"],
         )
 
     def to_json(self) -> dict[str, object]:
-        """Return a JSON object; `last_host_port` is a wish, not a state, and is left out."""
+        """Return a JSON object."""
         return {
             "containerPort": self.container_port,
             "protocol": self.protocol,
             "hostIp": self.host_ip,
             "hostPort": self.host_port,
+            "lastHostPort": self.last_host_port,
         }
 
 
