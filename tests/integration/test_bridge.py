@@ -44,11 +44,12 @@ def ip(command: str, pid: int | None = None) -> str:
     return subprocess.check_output([*inside, "ip", *command.split()], text=True)
 
 
-def serve() -> None:
+def serve(ready: int) -> None:
     """Tell each TCP client on port 80 and UDP client on port 53 its address, for ever."""
     tcp = socket.create_server(("0.0.0.0", 80))
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind(("0.0.0.0", 53))
+    os.write(ready, b"x")
     while True:
         ready, _, _ = select.select([tcp, udp], [], [])
         if tcp in ready:
@@ -67,10 +68,11 @@ def namespace() -> Iterator[int]:
     pid = os.fork()
     if pid == 0:
         try:
+            # execve(2) would close what is held for the container.
+            os.closerange(3, tell)
+            os.closerange(tell + 1, 256)
             syscall("unshare", CLONE_NEWNET)
-            os.write(tell, b"x")
-            os.closerange(3, 256)  # as execve(2) does with what is held for the container
-            serve()
+            serve(tell)
         finally:
             os._exit(1)
     os.close(tell)
@@ -83,15 +85,22 @@ def namespace() -> Iterator[int]:
         os.waitpid(pid, 0)
 
 
-def ask(address: str, port: int, *, pid: int | None = None, patience: float = PATIENCE) -> str:
-    """Return which client address the server at `address` sees; asked from `pid`'s network."""
+def connect(
+    address: str, port: int, *, pid: int | None = None, patience: float = PATIENCE
+) -> socket.socket:
+    """Return a connection that is made in the network of `pid`."""
     with contextlib.ExitStack() as stack:
         if pid:
             fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
             stack.callback(os.close, fd)
             stack.enter_context(network_namespace(fd))
-        with socket.create_connection((address, port), patience) as connection:
-            return connection.recv(100).decode()
+        return socket.create_connection((address, port), patience)
+
+
+def ask(address: str, port: int, *, pid: int | None = None) -> str:
+    """Return which client address the server at `address` sees; asked from `pid`'s network."""
+    with connect(address, port, pid=pid) as connection:
+        return connection.recv(100).decode()
 
 
 def ask_udp(address: str, port: int) -> str:
@@ -207,7 +216,7 @@ def use_loopback_addresses(pid: int, gateway: str) -> None:
     inside = ["nsenter", "-t", str(pid), "-n"]
     setting = "/proc/sys/net/ipv4/conf/eth0/route_localnet"
     subprocess.run([*inside, "sh", "-c", f"echo 1 > {setting}"], check=True)
-    ip("link set lo down", pid)
+    ip("addr flush dev lo", pid)
     ip(f"route add 127.0.0.1/32 via {gateway}", pid)
 
 
@@ -219,7 +228,7 @@ def test_port_of_loopback_is_not_reached_from_another_host(place: Place, lan: in
         ask(LAN_HOST, 18081, pid=lan)
     use_loopback_addresses(lan, LAN_HOST)
     with pytest.raises(TimeoutError):
-        ask("127.0.0.1", 18081, pid=lan, patience=IMPATIENCE)
+        connect("127.0.0.1", 18081, pid=lan, patience=IMPATIENCE)
 
 
 def test_container_does_not_reach_services_on_the_hosts_loopback(place: Place) -> None:
@@ -228,7 +237,7 @@ def test_container_does_not_reach_services_on_the_hosts_loopback(place: Place) -
     with socket.create_server(("127.0.0.1", 0)) as service:
         use_loopback_addresses(pid, endpoint.gateway)
         with pytest.raises(TimeoutError):
-            ask("127.0.0.1", service.getsockname()[1], pid=pid, patience=IMPATIENCE)
+            connect("127.0.0.1", service.getsockname()[1], pid=pid, patience=IMPATIENCE)
 
 
 def test_unpublished_port_is_not_reached_by_a_route_into_the_subnet(
@@ -238,7 +247,7 @@ def test_unpublished_port_is_not_reached_by_a_route_into_the_subnet(
     endpoint, _, _ = place.start()
     ip(f"route add {SUBNET} via {LAN_HOST}", lan)
     with pytest.raises(TimeoutError):
-        ask(endpoint.address, 80, pid=lan, patience=IMPATIENCE)
+        connect(endpoint.address, 80, pid=lan, patience=IMPATIENCE)
 
 
 def test_container_reaches_the_outside_with_the_hosts_address(place: Place, lan: int) -> None:
