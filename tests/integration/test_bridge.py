@@ -20,6 +20,7 @@ import pytest
 from minidock.linux.libc import syscall
 from minidock.linux.netlink import CLONE_NEWNET, network_namespace
 from minidock.network import firewall, links
+from minidock.network.addresses import parse_subnet
 from minidock.network.bridge import Bridge, BridgeSettings, EndpointFailure
 from minidock.network.leases import Endpoint
 from minidock.network.ports import PortMapping, parse_publish
@@ -454,3 +455,21 @@ def test_refusals_of_the_kernel_name_the_object(place: Place) -> None:
     endpoint, pid, _ = place.start()
     with pytest.raises(FileExistsError, match=f"interface {endpoint.veth}"):
         place.bridge.attach(endpoint, pid)
+
+
+def test_foreign_drop_policy_is_warned_of() -> None:
+    """Until the host's FORWARD chain has a rule for the bridge."""
+    with namespace() as pid:
+        fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        with network_namespace(fd):
+            table = firewall.Table(NAME, parse_subnet(SUBNET))
+            assert table.warnings() == ()
+            nft = ["nsenter", "-t", str(pid), "-n", "nft"]
+            chain = "{ type filter hook forward priority 0; policy drop; }"
+            subprocess.run([*nft, f"table ip filter {{ chain FORWARD {chain}; }}"], check=True)
+            (warning,) = table.warnings()
+            assert f"iptables -I FORWARD -i {NAME} -j ACCEPT" in warning
+            rule = f'insert rule ip filter FORWARD iifname "{NAME}" accept'
+            subprocess.run([*nft, rule], check=True)
+            assert table.warnings() == ()
+        os.close(fd)
