@@ -10,15 +10,24 @@ from pathlib import Path
 import pytest
 
 from minidock.errors import SystemFailure
+from minidock.linux import mounts, namespaces
 from minidock.rootfs import overlay
 
 pytestmark = pytest.mark.root
 
 
-@pytest.fixture(autouse=True)
-def _as_root() -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _quiet_mounts() -> Iterator[None]:
+    """A copy of the host's mounts that other programs don't change meanwhile."""
     if os.geteuid():
         pytest.skip("needs root")
+    cwd, host = os.getcwd(), os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    namespaces.unshare(namespaces.CLONE_NEWNS)
+    mounts.make_private()
+    yield
+    namespaces.setns(host, namespaces.CLONE_NEWNS)
+    os.chdir(cwd)
+    os.close(host)
 
 
 @contextmanager
