@@ -20,6 +20,7 @@ from minidock.linux import capabilities, mounts, namespaces
 from minidock.oci.runtime import LinuxDevice, Rlimit
 from minidock.rootfs import overlay
 from minidock.runtime import users
+from minidock.runtime.devices import host_devices
 from minidock.runtime.enter import EnterProcess, NotRunning, Target, enter
 from minidock.runtime.launch import Bundle, Launched, MissingSource, Stdio, launch
 from minidock.runtime.spec import SpecInputs, bind_mount, make_spec, tmpfs_mount
@@ -58,6 +59,16 @@ def finish(launched: Launched, outs: tuple[int, int]) -> Result:
     """Start the process, read all it writes, wait for it."""
     try:
         launched.start()
+    except BaseException:
+        launched.close()
+        for fd in outs:
+            os.close(fd)
+        raise
+    return read_all(launched, outs)
+
+
+def read_all(launched: Launched, outs: tuple[int, int]) -> Result:
+    try:
         texts = [b"".join(iter(lambda fd=fd: os.read(fd, 65536), b"")) for fd in outs]
         return Result(launched.wait(), *(text.decode() for text in texts))
     finally:
@@ -281,6 +292,47 @@ class TestIsolation:
             "fd full mqueue null ptmx pts random shm stderr stdin stdout sub tty urandom zero"
         )
         assert lines[15:] == ["666 0:0 1,3", "640 7:8 1,5", "pts/ptmx", "3"]
+
+    def test_privileged(self, box: Box) -> None:
+        """All the host's devices and capabilities, /sys for writing, nothing hidden."""
+        every = capabilities.bounding()
+        lines = box.sh(
+            "grep CapEff /proc/self/status; grep -c -E '/sys.* ro,' /proc/mounts || true;"
+            "test ! -c /proc/keys; for d in $DEVICES; do ls $d; done",
+            privileged=True,
+            capabilities=capabilities.names(every),
+            devices=host_devices(),
+            env=("DEVICES=" + " ".join(device.path for device in host_devices()),),
+        )
+        assert lines[:2] == [f"CapEff:\t{every:016x}", "0"]
+        assert lines[2:] == [device.path for device in host_devices()]
+
+    def test_mounts_of_the_host_appear_in_a_slave(self, box: Box, tmp_path: Path) -> None:
+        """With rslave what is mounted later below the source is seen, with rprivate not."""
+        source = tmp_path / "source"
+        (source / "sub").mkdir(parents=True)
+        shared = mounts.open_filesystem("tmpfs")
+        os.mkdir("sub", dir_fd=shared)
+        mounts.set_attributes(shared, 0, propagation=mounts.MS_SHARED)
+        place = os.open(source, os.O_PATH)
+        mounts.attach(shared, place)
+        binds = (
+            bind_mount(str(source), "/slave", propagation="rslave"),
+            bind_mount(str(source), "/private"),
+        )
+        script = "while ! test -e /private/go; do sleep 0.01; done; grep late /proc/mounts"
+        launched, outs = box.launch("sh", "-c", script, mounts=binds)
+        launched.start()
+        late = mounts.open_filesystem("tmpfs", (("source", "late"),))
+        sub = os.open(source / "sub", os.O_PATH)
+        mounts.attach(late, sub)
+        for fd in (late, sub, place, shared):
+            os.close(fd)
+        (source / "go").write_text("")
+        out = read_all(launched, outs).out
+        mounts.detach(str(source))
+        assert out.split()[:2] == ["late", "/slave/sub"]
+        assert out.count("late") == 1
 
     def test_masked_paths_are_empty(self, box: Box) -> None:
         """Files read as nothing, directories as empty, and can't be changed."""
