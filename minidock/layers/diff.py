@@ -139,14 +139,24 @@ def _scan(upper: str, lowers: tuple[str, ...], skip: frozenset[str]) -> Iterator
             if item.kind != _SAME:
                 yield from pending
                 pending.clear()
-            if stat.S_ISDIR(item.status.st_mode) and len(os.fsencode(path)) <= _MAX_PATH:
-                cursor.enter(name)
+            if _enter(cursor, item):
                 names = _sorted_names(cursor.fd)
                 levels.append(_Level(path, names, item.below, item.covers))
             elif item.kind == _SAME:
                 pending.pop()
     finally:
         cursor.close()
+
+
+def _enter(cursor: Cursor, item: _Item) -> bool:
+    """Go into `item` if it is a directory whose contents a layer can tell of."""
+    if not stat.S_ISDIR(item.status.st_mode) or len(os.fsencode(item.path)) > _MAX_PATH:
+        return False
+    try:
+        cursor.enter(item.name)
+    except (FileNotFoundError, NotADirectoryError):  # gone since it was listed
+        return False
+    return True
 
 
 def _sorted_names(directory: int) -> list[str]:
@@ -249,24 +259,19 @@ class _LayerWriter:
 
     def add(self, item: _Item) -> None:
         """Write the entry or entries that `item` comes to."""
-        path, mode = item.path, item.status.st_mode
+        path = item.path
         if f"/{whiteouts.PREFIX}" in f"/{path}":
             self._notes.append(f"{path!r}: a layer can't hold names that begin with .wh.")
         elif len(os.fsencode(path)) > _MAX_PATH:
             self._notes.append(f"{path[:80]!r}…: the path is too long for a layer")
         elif item.kind == DELETED:
             self._add_mark(path.removesuffix(item.name) + whiteouts.PREFIX + item.name)
-        elif stat.S_ISREG(mode):
-            self._add_file(item)
-        elif stat.S_ISDIR(mode):
+        elif stat.S_ISDIR(item.status.st_mode):
             self._write(self._entry(item, tar.DIRECTORY)._replace(name=f"{path or '.'}/"))
             if item.opaque:
                 self._add_mark(f"{path}/{whiteouts.OPAQUE_NAME}")
-        elif stat.S_ISLNK(mode):
-            link = os.readlink(item.name, dir_fd=item.directory)
-            self._write(self._entry(item, tar.SYMLINK)._replace(link=link))
-        elif not stat.S_ISSOCK(mode):
-            self._add_node(item)
+        else:
+            self._add_inode(item)
 
     def finish(self) -> LayerStats:
         """Complete the archive and return the account."""
@@ -280,6 +285,7 @@ class _LayerWriter:
     def _entry(self, item: _Item, kind: bytes) -> tar.Entry:
         status = item.status
         time = status.st_mtime_ns
+        has_xattrs = kind in (tar.FILE, tar.DIRECTORY)  # user.* and capabilities mean no others
         return tar.Entry(
             item.path,
             kind,
@@ -287,27 +293,40 @@ class _LayerWriter:
             status.st_uid,
             status.st_gid,
             mtime_ns=time if self._latest is None else min(time, self._latest),
-            xattrs=item.xattrs,
+            xattrs=item.xattrs if has_xattrs else {},
         )
 
     def _add_mark(self, name: str) -> None:
         # A whiteout's own metadata mean nothing and must not differ from run to run.
         self._write(tar.Entry(name, tar.FILE, mode=0))
 
-    def _add_file(self, item: _Item) -> None:
-        status = item.status
+    def _add_inode(self, item: _Item) -> None:
+        """Write what may have several names: in full for the first, links for the others."""
+        status, mode = item.status, item.status.st_mode
         identity = status.st_dev, status.st_ino
         if first := self._linked.get(identity):
-            self._write(self._entry(item, tar.HARD_LINK)._replace(link=first, xattrs={}))
+            self._write(self._entry(item, tar.HARD_LINK)._replace(link=first))
             return
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        before = self._entries
         try:
-            fd = os.open(item.name, flags, dir_fd=item.directory)
-        except FileNotFoundError:
+            if stat.S_ISREG(mode):
+                self._add_file(item)
+            elif stat.S_ISLNK(mode):
+                link = os.readlink(item.name, dir_fd=item.directory)
+                self._write(self._entry(item, tar.SYMLINK)._replace(link=link))
+            elif not stat.S_ISSOCK(mode):
+                self._add_node(item)
+        except FileNotFoundError:  # gone since it was listed, and nothing written yet
             return
+        if status.st_nlink > 1 and self._entries > before:
+            self._linked[identity] = item.path
+
+    def _add_file(self, item: _Item) -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(item.name, flags, dir_fd=item.directory)
         try:
             opened = os.fstat(fd)
-            if (opened.st_dev, opened.st_ino) != identity:
+            if not os.path.samestat(opened, item.status):
                 self._notes.append(f"{item.path!r}: was replaced while it was read")
                 return
             size = opened.st_size
@@ -316,8 +335,6 @@ class _LayerWriter:
         finally:
             os.close(fd)
         self._size += size
-        if status.st_nlink > 1:
-            self._linked[identity] = item.path
 
     def _contents(self, fd: int, size: int, path: str) -> Iterator[bytes]:
         left = size
