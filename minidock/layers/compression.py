@@ -25,6 +25,7 @@ _GZIP = 31  # zlib's wbits: 32 KiB window, gzip header and trailer
 _FAST_LEVELS = 3  # ISA-L knows levels 0 to 3
 
 _READ = 128 << 10
+_WRITE = 256 << 10
 _HEAD = 512  # one tar header, enough to tell a tar by its magic
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -257,16 +258,29 @@ def _header_size(descriptor: int) -> int:
 
 
 class _Compressor:
+    """Feeds an engine pieces of one size: ISA-L's output depends on how its input is cut."""
+
     def __init__(self, out: Writer, engine: Any) -> None:
         self._out = out
         self._engine = engine
+        self._waiting = bytearray()
 
     def write(self, data: bytes, /) -> None:
-        if compressed := self._engine.compress(data):
-            self._out.write(compressed)
+        self._waiting += data
+        if len(self._waiting) < _WRITE:
+            return
+        whole = len(self._waiting) // _WRITE * _WRITE
+        for at in range(0, whole, _WRITE):
+            self._compress(self._waiting[at : at + _WRITE])
+        del self._waiting[:whole]
 
     def close(self) -> None:
+        self._compress(self._waiting)
         self._out.write(self._engine.flush())
+
+    def _compress(self, piece: bytearray) -> None:
+        if compressed := self._engine.compress(piece):
+            self._out.write(compressed)
 
 
 class _Plain:
