@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``commit``: a container's writable layer becomes an image's topmost layer."""
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from minidock.config import Config
@@ -121,13 +120,14 @@ def _write_layer(
 ) -> tuple[Descriptor, DiffID]:
     """Write the layer's blob and unpack it, side by side, from one reading of the upper."""
     lowers = store.unpacked.lowers(container.record.layers)
-    with scratch(store.layout) as directory, _pipe() as (read_end, write_end):
+    with scratch(store.layout) as directory:
         os.makedirs(f"{directory}/layer/diff")
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
         jobs = (
             _packing(container.upper, lowers, directory, write_end, config.source_date_epoch),
             _unpacking(directory, read_end, write_end),
         )
-        packed, applied = run_all(jobs, 2, _no_event)
+        packed, applied = run_all(jobs, 2, _no_event, (read_end, write_end))
         diff_id, digest, size = packed
         record = LayerRecord(applied[0], applied[1], tuple(applied[2]), boot_id())
         store.unpacked.publish(f"{directory}/layer", DiffID(diff_id), record)
@@ -139,16 +139,6 @@ def _write_layer(
 
 def _no_event(_event: list[Any]) -> None:
     """Packing reports no progress."""
-
-
-@contextlib.contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    try:
-        yield read_end, write_end
-    finally:
-        os.close(read_end)
-        os.close(write_end)
 
 
 class _Fd:

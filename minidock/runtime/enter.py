@@ -4,10 +4,10 @@
 All that needs the container's files (user, directory, command, terminal) is looked up through
 its root before its namespaces are entered; after that nothing is read from it but the program.
 
-Until the last step the process is Python, visible in the container's process namespace. It can't
-be traced and has more capabilities than those inside, so nobody there can open its descriptors or
-its ``/proc/PID/exe`` (CVE-2016-9962, CVE-2019-5736), but for a container that was itself given
-CAP_SYS_PTRACE and all other capabilities, as a privileged one is.
+Until the last step the process is Python, visible in the container's process namespace. It
+can't be traced and has more capabilities than those inside, so nobody there can open its
+descriptors or its ``/proc/PID/exe`` (CVE-2016-9962, CVE-2019-5736), but for a container that was
+itself given CAP_SYS_PTRACE and all other capabilities, as a privileged one is.
 
 The kernel ends a container's first process only after the entered ones are reaped: whoever
 launched them has to wait for them.

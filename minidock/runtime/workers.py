@@ -28,9 +28,15 @@ class _Child(NamedTuple):
 
 
 def run_all(
-    jobs: Sequence[Job], limit: int, on_event: Callable[[list[Any]], None]
+    jobs: Sequence[Job],
+    limit: int,
+    on_event: Callable[[list[Any]], None],
+    handed_over: tuple[int, ...] = (),
 ) -> list[Any]:
     """Run every job, at most `limit` at a time; return their results in the order of `jobs`.
+
+    `handed_over` are descriptors of the jobs, such as the ends of a pipe between them; they are
+    closed here once all jobs have been started.
 
     When one fails the others are ended and its error is raised. The caller must have no second
     thread: a fork copies only the calling one.
@@ -49,6 +55,9 @@ def run_all(
                 child = _start(index, job)
                 running[child.pipe] = child
                 poll.register(child.pipe, select.POLLIN)
+            if not waiting:
+                _close_all(handed_over)
+                handed_over = ()
             for fd, _ in poll.poll():
                 child = running[fd]
                 data = os.read(fd, 1 << 16)
@@ -60,11 +69,17 @@ def run_all(
                     os.close(fd)
                     _reap(child)
     finally:
+        _close_all(handed_over)
         for child in running.values():
             os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
             os.close(child.pipe)
     return results
+
+
+def _close_all(descriptors: tuple[int, ...]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _start(index: int, job: Job) -> _Child:
