@@ -267,7 +267,7 @@ class _Layer:
         if name.startswith(whiteouts.PREFIX):
             self._whiteout(directory, parent, name)
             return
-        place = _Place(directory, name, f"{parent}/{name}" if parent else name)
+        place = _Place(directory, name, _join(parent, name))
         self._makers[entry.kind](entry, place)
 
     def finish(self) -> Applied:
@@ -321,26 +321,26 @@ class _Layer:
     def _make_parents(self, path: str, wanted_by: str) -> None:
         done = ""
         for name in path.split("/"):
-            directory, parent = self._parents.open(done)
-            place = _Place(directory, name, f"{parent}/{name}" if parent else name)
-            done = f"{done}/{name}" if done else name
+            _, parent = self._parents.open(done)
+            done = _join(done, name)
             try:
                 self._parents.open(done)
             except (FileNotFoundError, NotADirectoryError):
-                self._make_parent(place, wanted_by)
+                self._make_parent(parent, name, wanted_by)
 
-    def _make_parent(self, place: _Place, wanted_by: str) -> None:
+    def _make_parent(self, parent: str, name: str, wanted_by: str) -> None:
         self._count()
-        directory, _ = self._parents.open(place.path.rpartition("/")[0])
+        path = _join(parent, name)
+        directory, _ = self._parents.open(parent)
         try:
-            os.mkdir(place.name, 0o700, dir_fd=directory)
+            os.mkdir(name, 0o700, dir_fd=directory)
         except FileExistsError:
-            status = os.stat(place.name, dir_fd=directory, follow_symlinks=False)
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if not whiteouts.is_whiteout(status):
-                raise RefusedEntry(wanted_by, f"{place.path[:200]!r} is no directory") from None
-            os.unlink(place.name, dir_fd=directory)
-            os.mkdir(place.name, 0o700, dir_fd=directory)
-        self._directories[place.path] = None
+                raise RefusedEntry(wanted_by, f"{path[:200]!r} is no directory") from None
+            os.unlink(name, dir_fd=directory)
+            os.mkdir(name, 0o700, dir_fd=directory)
+        self._directories[path] = None
 
     def _whiteout(self, directory: int, parent: str, name: str) -> None:
         if name == whiteouts.OPAQUE_NAME:
@@ -351,7 +351,7 @@ class _Layer:
             return
         # What this layer has under the name stays, and if it is or becomes a directory it must
         # not merge with one below: then the mark goes on it.
-        self._hidden.add(f"{parent}/{hidden}" if parent else hidden)
+        self._hidden.add(_join(parent, hidden))
         try:
             os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=directory)
         except FileExistsError:
@@ -476,6 +476,10 @@ class _Layer:
         _set_link_metadata(entry, place)
         # Made a moment ago in a directory nobody else writes to: it is no symbolic link.
         os.chmod(name, entry.mode, dir_fd=directory)
+
+
+def _join(parent: str, name: str) -> str:
+    return f"{parent}/{name}" if parent else name
 
 
 def _components(path: str, wanted_by: str) -> list[str]:
