@@ -47,7 +47,8 @@ class Stdio(NamedTuple):
 class Channel(NamedTuple):
     """The child's pipe ends, what it finally executes, and its 0, 1, 2.
 
-    `terminal` says that the latter are the other end of a pseudoterminal.
+    `terminal` says that the latter are the other end of a pseudoterminal, `fork` that `program`
+    goes on in a child, which begins the session.
     """
 
     report: int
@@ -55,6 +56,7 @@ class Channel(NamedTuple):
     program: int
     stdio: Stdio
     terminal: bool
+    fork: bool
 
 
 def run(
@@ -88,16 +90,17 @@ def _move_descriptors(channel: Channel, keep: Iterable[int]) -> Channel:
     for number, fd in enumerate(stdio):
         os.dup2(fd, number)
     processes.close_descriptors((0, 1, 2, report, gate, program, *keep))
-    return Channel(report, gate, program, Stdio(0, 1, 2), channel.terminal)
+    return Channel(report, gate, program, Stdio(0, 1, 2), channel.terminal, channel.fork)
 
 
 def _settle(channel: Channel) -> None:
     gc.disable()  # a finalizer of the parent's objects would close a descriptor of ours
     for importing in (sys.meta_path, sys.path, sys.path_hooks):
         importing.clear()
-    os.setsid()
-    if channel.terminal:
-        fcntl.ioctl(0, _TIOCSCTTY, 0)
+    if not channel.fork:
+        os.setsid()
+        if channel.terminal:
+            fcntl.ioctl(0, _TIOCSCTTY, 0)
     for number in signal.valid_signals() - set(_UNCATCHABLE):
         signal.signal(number, signal.SIG_DFL)  # Python ignores SIGPIPE and SIGXFSZ
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

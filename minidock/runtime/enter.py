@@ -4,10 +4,9 @@
 All that needs the container's files (user, directory, command, terminal) is looked up through
 its root before its namespaces are entered; after that nothing is read from it but the program.
 
-Until the last step the process is Python, visible in the container's process namespace. It
-can't be traced and has more capabilities than those inside, so nobody there can open its
-descriptors or its ``/proc/PID/exe`` (CVE-2016-9962, CVE-2019-5736), but for a container that was
-itself given CAP_SYS_PTRACE and all other capabilities, as a privileged one is.
+The Python process joins all namespaces, but into that of processes only its children go: the
+container never sees it, nor its descriptors (CVE-2016-9962, CVE-2019-5736). The last program
+forks.
 
 The kernel ends a container's first process only after the entered ones are reaped: whoever
 launched them has to wait for them.
@@ -35,6 +34,7 @@ _NAMESPACES = (
     | namespaces.CLONE_NEWIPC
     | namespaces.CLONE_NEWNET
     | namespaces.CLONE_NEWCGROUP
+    | namespaces.CLONE_NEWPID
 )
 
 
@@ -103,7 +103,6 @@ def enter(
             stdio,
             (pidfd,),
             terminal=process.terminal,
-            pid_namespace=lambda: namespaces.setns(pidfd, namespaces.CLONE_NEWPID),
             describe=lambda record: describe(record, resolved),
         )
         launched.console = master

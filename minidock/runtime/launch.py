@@ -55,7 +55,7 @@ class Launched:
     """A process in a container, waiting for `start`. A child of the process that launched it.
 
     Attributes:
-        pid: as the launcher sees it.
+        pid: as the launcher sees it. Of an entering process these three change in `start`.
         pidfd: a descriptor that stands for the process, see pidfd_open(2).
         start_time: clock ticks since boot; with the pid it names the process for good.
         console: the pseudoterminal's master, -1 without terminal; the caller closes it.
@@ -91,9 +91,24 @@ class Launched:
         self._close_gate()
         self._until(messages.EXECUTING)
         # The program that executes the container's makes the pipe close-on-exec.
-        if record := messages.receive(self._report):
-            self._fail(record)
+        failure: Record | None = None
+        while record := messages.receive(self._report):
+            if record.kind == messages.FORKED and record.errno > 0:
+                self._follow(record.errno)
+            else:
+                failure = record
         self._close_report()
+        if failure:
+            self._fail(failure._replace(errno=abs(failure.errno)))
+
+    def _follow(self, pid: int) -> None:
+        """Become the handle of child `pid`, which the process so far has made."""
+        self.wait()
+        self._status = None
+        os.close(self.pidfd)
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.start_time = start_time(pid)
 
     def kill(self) -> None:
         """Kill the process if it lives; the container goes with it."""
@@ -207,27 +222,31 @@ def spawn(
     keep: Iterable[int],
     *,
     terminal: bool,
-    pid_namespace: Callable[[], None],
     describe: Describe,
+    pid_namespace: Callable[[], None] | None = None,
 ) -> Launched:
     """Fork a child that runs `body`; return it when it says that it is in its namespaces.
 
-    `pid_namespace` moves the caller's next children; the caller is moved back. The child is
-    made by fork(2), not by clone(2) with flags, as only os.fork puts right Python's own state
-    in the child. It has 0, 1, 2, `keep` and its channel open.
+    `pid_namespace` moves the caller's next children; the caller is moved back. Without it
+    `body` joins one, and its program goes on in another child of the caller. The child is made
+    by fork(2), not by clone(2) with flags, as only os.fork puts right Python's own state in
+    the child. It has 0, 1, 2, `keep` and its channel open.
     """
     with ExitStack() as opened, ExitStack() as on_failure:
         report, report_end = _pipe(on_failure, opened)
         gate_end, gate = _pipe(opened, on_failure)
-        program = open_program()
+        fork = pid_namespace is None
+        program = open_program(fork=fork, terminal=terminal and fork)
         opened.callback(os.close, program)
         if stdio is None:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             opened.callback(os.close, null)
             stdio = Stdio(null, null, null)
-        channel = Channel(report_end, gate_end, program, Stdio(*stdio), terminal)
+        channel = Channel(report_end, gate_end, program, Stdio(*stdio), terminal, fork)
         try:
-            pid = _fork(lambda: child.run(channel, body, keep), pid_namespace)
+            pid = _fork(
+                lambda: child.run(channel, body, keep), pid_namespace or _same_namespace
+            )
         except OSError as e:
             raise SystemFailure.of("start a process", e) from e
         launched = Launched(pid, report, gate, describe)
@@ -262,6 +281,10 @@ def _fork(run: Callable[[], Never], pid_namespace: Callable[[], None]) -> int:
         namespaces.setns(own, namespaces.CLONE_NEWPID)
         processes.set_dumpable(dumpable)
         os.close(own)
+
+
+def _same_namespace() -> None:
+    """Leave the next child where its parent is."""
 
 
 def _set_pid_namespace(wanted: tuple[Namespace, ...]) -> None:
