@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables as docker prints them, and ``--format``."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,28 +29,40 @@ def align(lines: Iterable[str]) -> str:
 
 
 def format_rows(
-    text: str, fields: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
+    text: str,
+    fields: Mapping[str, str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    row_type: str = "formatter.Context",
 ) -> Iterator[str]:
     """Give the output of ``--format text``, newlines included.
 
     `text` is ``json``, a Go template, or ``table`` and a template; `fields` are the names that
-    a template may use, with their column headers.
+    a template may use, with their column headers. `row_type` is the Go type of which an error
+    speaks when there is no such field: ``formatter.ContainerContext``.
 
     Raises:
         TemplateError: the template is malformed or names a field that there is not.
     """
     if text == "json":
-        for row in rows:
-            yield json.dumps(dict(sorted(row.items())), ensure_ascii=False) + "\n"
-        return
-    from minidock.cli.templates import compile_template  # a plain table needs none
+        from minidock.cli.template_functions import to_json  # a plain table needs none
 
-    is_table = text == "table" or text.startswith("table ")
+        for row in rows:
+            yield to_json(row) + "\n"
+        return
+    from minidock.cli.templates import compile_template  # likewise
+
+    is_table = text.startswith("table")
     source = text.removeprefix("table").strip() if is_table else text
     template = compile_template(source.replace("\\t", "\t").replace("\\n", "\n"))
+    lines = (template.render(row, row_type=row_type) for row in rows)
     if is_table:
-        lines = [template.render(dict(fields)), *(template.render(row) for row in rows)]
-        yield align(lines)
-        return
-    for row in rows:
-        yield template.render(row) + "\n"
+        yield align([template.render_header({**fields, "Label": _label_title}), *lines])
+    else:
+        for line in lines:
+            yield line + "\n"
+
+
+def _label_title(name: str) -> str:
+    """Return the header of ``{{.Label "com.docker.swarm-node"}}``: ``swarm node``."""
+    return name.rpartition(".")[2].replace("-", " ").replace("_", " ")

@@ -104,7 +104,7 @@ class Jump(NamedTuple):
 Operand = Constant | Field | Variable | Chain | Function | Pipe
 Node = Text | Pipe | Block | Jump
 
-_MALFORMED = {"string": "invalid syntax", "char": "malformed character constant"}
+_MALFORMED = {"string": "invalid syntax", "char": "malformed character constant: {}"}
 _OPERANDS = frozenset(
     ("bool", "char", ".", "field", "word", "number", "nil", "raw", "string", "variable", "(")
 )
@@ -313,15 +313,17 @@ class _Parser:
                 return token.text[1:-1]
             case "number":
                 return self._number(token.text)
-        text = _unquote(token.text[1:-1])
+        text = _unquote(token.text)
         if text is None or (token.kind == "char" and len(text) != 1):
-            raise self._error(_MALFORMED[token.kind])
+            raise self._error(_MALFORMED[token.kind].format(token.text))
         return ord(text) if token.kind == "char" else text
 
     def _number(self, text: str) -> int | float:
         number = _parse_number(text)
         if number is None:
             raise self._error(f"bad number syntax: {_quoted(text)}")
+        if number in (float("inf"), float("-inf")):
+            raise self._error(f"illegal number syntax: {_quoted(text)}")
         if isinstance(number, int) and not -_MAX_INT <= number < _MAX_INT:
             raise self._error(f"integer overflow: {_quoted(text)}")
         return number
@@ -388,23 +390,23 @@ def _parse_number(text: str) -> int | float | None:
 
 
 _ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)|[^\\]+")
-_SIMPLE_ESCAPES = dict(zip("abfnrtv\\'\"", b"\a\b\f\n\r\t\v\\'\"", strict=True))
+_SIMPLE_ESCAPES = dict(zip("abfnrtv\\", b"\a\b\f\n\r\t\v\\", strict=True))
 
 
 def _unquote(text: str) -> str | None:
     """Return a literal's text without escapes, as Go's strconv.Unquote; None if malformed."""
-    parts = [_unescape(match[0]) for match in _ESCAPE.finditer(text)]
+    parts = [_unescape(match[0], text[0]) for match in _ESCAPE.finditer(text[1:-1])]
     if None in parts:
         return None
     return b"".join(part for part in parts if part is not None).decode(errors="surrogateescape")
 
 
-def _unescape(text: str) -> bytes | None:
+def _unescape(text: str, quote: str) -> bytes | None:
     kind, digits = text[1:2], text[2:]
     if not text.startswith("\\"):
         return text.encode(errors="surrogateescape")
-    if kind in _SIMPLE_ESCAPES:
-        return bytes((_SIMPLE_ESCAPES[kind],))
+    if kind in _SIMPLE_ESCAPES or kind == quote:
+        return bytes((_SIMPLE_ESCAPES.get(kind, ord(kind)),))
     if kind == "x" and digits:
         return bytes((int(digits, 16),))
     if kind in "01234567" and digits:

@@ -224,6 +224,7 @@ def _string(value: str, verb: _Verb) -> str | None:
         case "q":
             return quote(text)
         case "x" | "X":
-            digits = text.encode(errors="surrogatepass").hex(" " if " " in verb.flags else "")
+            utf8 = text.encode(errors="surrogatepass")
+            digits = utf8.hex(" ") if " " in verb.flags else utf8.hex()
             return digits.upper() if verb.letter == "X" else digits
     return None

@@ -324,8 +324,6 @@ class _Execution:
     def _error(self, node: Operand | Command, problem: str) -> TemplateError:
         line = self._source.count("\n", 0, node.pos) + 1
         column = node.pos - (self._source.rfind("\n", 0, node.pos) + 1)
-        if line > 1:  # Go counts from zero on the first line and from one on the others
-            column += 1
         where = f':{line}:{column}: executing "" at <{node.source}>'
         return TemplateError(f"{where}: {problem}")
 
