@@ -31,7 +31,8 @@ from minidock.store.containers import Container
 from minidock.store.images import StoredImage
 from minidock.store.scratch import scratch
 from minidock.store.store import Store
-from minidock.store.unpacked import LayerRecord, boot_id
+from minidock.store.chains import LayerRecord
+from minidock.store.unpacked import boot_id
 
 LEVEL = 1
 """Of gzip: isal's first level packs as well as zlib's third, at several times its speed."""

@@ -26,7 +26,8 @@ from minidock.registry.transport import Interrupted
 from minidock.runtime.workers import run_all
 from minidock.store.scratch import scratch
 from minidock.store.store import Store
-from minidock.store.unpacked import LayerRecord, boot_id
+from minidock.store.chains import LayerRecord
+from minidock.store.unpacked import boot_id
 
 CHUNK = 1 << 18
 MAX_BREAKS = 8

@@ -25,8 +25,10 @@ from minidock.oci.runtime import Mount
 from minidock.rootfs import overlay
 from minidock.runtime import cgroup_plan, cgroups, commands, console, monitor, spec, users
 from minidock.runtime.child import Stdio
+from minidock.runtime.devices import host_devices
 from minidock.runtime.launch import Bundle, Launched, launch
 from minidock.runtime.logs import LogFile
+from minidock.store.chains import copy_metadata
 from minidock.store.containers import (
     CREATED,
     EXITED,
@@ -36,7 +38,7 @@ from minidock.store.containers import (
     ContainerState,
 )
 from minidock.store.store import Store
-from minidock.store.unpacked import boot_id, copy_metadata
+from minidock.store.unpacked import boot_id
 
 PRIVATE = ("bridge", "default")
 """Network modes that put a container on the bridge."""
@@ -99,7 +101,7 @@ class Starter:
     def _mount(self, *, nodev: bool) -> int:
         container = self._container
         lowers = self._store.unpacked.lowers(container.record.layers)
-        if self._state.started == 0 and lowers:
+        if self._state.started == 0:
             # Overlayfs shows the topmost directory's metadata: that of / comes from the upper.
             copy_metadata(lowers[0], container.upper)
         plan = overlay.plan(lowers, container.upper, container.work)
@@ -157,16 +159,13 @@ class Starter:
             domainname=config.get("Domainname", ""),
             capabilities=capabilities.names(security.capabilities),
             mounts=self._mounts(),
+            devices=host_devices() if security.privileged else (),
             host_namespaces=shared,
             no_new_privileges=security.no_new_privileges,
             read_only=bool(host["ReadonlyRootfs"]),
             privileged=security.privileged,
         )
         made = spec.make_spec(inputs)
-        # What commands.find refuses has docker's text; the search itself is made again inside.
-        commands.find(
-            root, made.process.args[0], commands.search_path(made.process.env), cwd, user.ids
-        )
         write_file(container.file("config.json"), dump_json(made.to_json()), durable=False)
         procs = tuple(f"{path}/cgroup.procs" for path in self._state.cgroups)
         return Bundle(

@@ -11,8 +11,8 @@
       layers/HEX/                 one unpacked layer, HEX from its diff_id
         diff/                     the tree in overlayfs form
         layer.json                {"size", "entries", "implied", "boot"}
-      chains/HEX/diff/            directories whose metadata a layer's tar left out, see
-                                  unpacked.py; HEX from the chain id
+      chains/HEX/diff/            the topmost layer of a stack, see chains.py; HEX from the
+                                  chain id
       containers/ID/
         container.json            written once
         state.json                rewritten whole
@@ -72,11 +72,11 @@ class Layout(NamedTuple):
 
     @property
     def chains(self) -> str:
-        """The directory of the directories' metadata."""
+        """The directory of the stacks' topmost layers."""
         return f"{self.root}/chains"
 
     def chain(self, chain_id: ChainID) -> str:
-        """The directories' metadata of one stack."""
+        """The topmost layer of one stack."""
         return f"{self.root}/chains/{hex_of(chain_id)}"
 
     @property

@@ -16,6 +16,7 @@ from minidock.oci.digest import DiffID, Digest, digest_of
 from minidock.oci.image import Image, ImageConfig
 from minidock.oci.manifest import Manifest
 from minidock.store.blobs import BlobNotFound
+from minidock.store.chains import LayerRecord
 from minidock.store.containers import (
     AmbiguousId,
     Container,
@@ -26,7 +27,7 @@ from minidock.store.containers import (
 )
 from minidock.store.scratch import scratch
 from minidock.store.store import Store
-from minidock.store.unpacked import LayerMissing, LayerRecord, boot_id
+from minidock.store.unpacked import LayerMissing, boot_id
 
 
 @pytest.fixture
@@ -76,6 +77,8 @@ def test_everything_is_private(store: Store, root: str) -> None:
     """Directories are 0700 and files 0600, whatever the umask (CVE-2021-41091)."""
     add_container(store, "one")
     for directory, _, files in os.walk(root):
+        if "/diff" in directory or directory.endswith("/upper"):
+            continue  # trees of images, below a private directory
         assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700, directory
         for file in files:
             status = os.lstat(f"{directory}/{file}")
@@ -320,4 +323,23 @@ def test_hidden_directory_lends_no_mode(store: Store) -> None:
     middle = publish_layer(store, b"middle", (), "other")
     Path(f"{store.unpacked.tree(middle)}/d").write_text("file")
     upper = publish_layer(store, b"upper", ("d",), "d/x")
-    assert len(store.unpacked.lowers((lower, middle, upper))) == 3
+    assert not os.path.exists(store.unpacked.lowers((lower, middle, upper))[0] + "/d")
+
+
+def test_topmost_layer_has_places_for_mounts(store: Store) -> None:
+    """Mount points are no change of the container's; what the image has is left alone."""
+    layer = publish_layer(store, b"layer", (), "etc")
+    tree = store.unpacked.tree(layer)
+    os.chmod(f"{tree}/etc", 0o751)
+    Path(f"{tree}/etc/hosts").write_text("mine")
+    os.symlink("/elsewhere", f"{tree}/dev")
+    top = store.unpacked.lowers((layer,))[0]
+    assert sorted(os.listdir(top)) == [".dockerenv", "etc", "proc", "sys"]
+    assert sorted(os.listdir(f"{top}/etc")) == ["hostname", "resolv.conf"]
+    assert stat.S_IMODE(os.stat(f"{top}/etc").st_mode) == 0o751
+
+
+def test_image_without_layers_can_be_mounted(store: Store) -> None:
+    """Even an empty stack has one directory."""
+    (top,) = store.unpacked.lowers(())
+    assert sorted(os.listdir(f"{top}/etc")) == ["hostname", "hosts", "resolv.conf"]
