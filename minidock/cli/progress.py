@@ -58,7 +58,7 @@ def _line(event: Event) -> str:
 def live(out: TextIO) -> Iterator[Progress]:
     """Give a progress that shows a moving line for each layer and one for all of them."""
     from rich.console import Console  # 60 ms that only a terminal pays
-    from rich.progress import BarColumn, TextColumn
+    from rich.progress import BarColumn, TextColumn  # likewise
     from rich.progress import Progress as Bars  # likewise
 
     console = Console(file=out, highlight=False)
