@@ -11,6 +11,7 @@ from minidock.engine.changes import apply_changes
 from minidock.engine.clock import rfc3339
 from minidock.engine.options import CommitOptions
 from minidock.errors import SystemFailure
+from minidock.fs.atomic import make_directory
 from minidock.layers.apply import Limits, apply
 from minidock.layers.compression import compress
 from minidock.layers.diff import write_layer
@@ -27,11 +28,11 @@ from minidock.oci.media_types import (
 )
 from minidock.oci.reference import Reference
 from minidock.runtime.workers import Emit, run_all
+from minidock.store.chains import LayerRecord
 from minidock.store.containers import Container
 from minidock.store.images import StoredImage
 from minidock.store.scratch import scratch
 from minidock.store.store import Store
-from minidock.store.chains import LayerRecord
 from minidock.store.unpacked import boot_id
 
 LEVEL = 1
@@ -122,7 +123,7 @@ def _write_layer(
     """Write the layer's blob and unpack it, side by side, from one reading of the upper."""
     lowers = store.unpacked.lowers(container.record.layers)
     with scratch(store.layout) as directory:
-        os.makedirs(f"{directory}/layer/diff")
+        make_directory(f"{directory}/layer/diff")
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         jobs = (
             _packing(container.upper, lowers, directory, write_end, config.source_date_epoch),

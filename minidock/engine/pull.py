@@ -10,6 +10,7 @@ from minidock.config import Config
 from minidock.engine.options import PullOptions
 from minidock.engine.views import Pulled
 from minidock.errors import NotFound, SystemFailure, Unavailable
+from minidock.fs.atomic import make_directory
 from minidock.fs.locks import Lock
 from minidock.layers.apply import Limits, apply
 from minidock.layers.compression import decompress
@@ -24,9 +25,9 @@ from minidock.progress import Progress
 from minidock.registry.client import BlobStream, Registry, connect
 from minidock.registry.transport import Interrupted
 from minidock.runtime.workers import run_all
+from minidock.store.chains import LayerRecord
 from minidock.store.scratch import scratch
 from minidock.store.store import Store
-from minidock.store.chains import LayerRecord
 from minidock.store.unpacked import boot_id
 
 CHUNK = 1 << 18
@@ -193,7 +194,7 @@ def _unpack(store: Store, source: Reader, layer: _Layer, directory: str) -> None
     """Unpack the layer and publish it once every byte of it has been verified."""
     compression = LAYERS.get(layer.blob.media_type, PLAIN)
     tar = HashingReader(decompress(source, compression))
-    os.makedirs(f"{directory}/layer/diff")
+    make_directory(f"{directory}/layer/diff")
     limits = Limits(compressed_size=layer.blob.size)
     applied = apply(tar, f"{directory}/layer/diff", limits)
     while source.read(CHUNK):  # what stands after the compressed stream is hashed as well

@@ -92,7 +92,7 @@ def compress(out: Writer, compression: str, level: int | None = None) -> Compres
         engine = _fast if wanted <= _FAST_LEVELS else zlib
         return _Compressor(out, engine.compressobj(wanted, zlib.DEFLATED, _GZIP))
     if compression == "zstd":
-        import zstandard
+        import zstandard  # 10 ms that gzip need not pay
 
         wanted = 3 if level is None else level
         return _Compressor(out, zstandard.ZstdCompressor(level=wanted).compressobj())
@@ -179,7 +179,7 @@ class _ZstdReader:
     """
 
     def __init__(self, source: Reader) -> None:
-        import zstandard
+        import zstandard  # 10 ms that gzip need not pay
 
         self._source = source
         self._library = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)

@@ -9,6 +9,7 @@ import pytest
 
 from minidock.engine.resolve import AmbiguousImage, ImageNotFound, resolve
 from minidock.errors import SystemFailure
+from minidock.fs.atomic import make_directory
 from minidock.oci import media_types
 from minidock.oci.content import DigestMismatch
 from minidock.oci.descriptor import Descriptor, Platform
@@ -52,7 +53,7 @@ def add_image(
     with store.images.transaction() as tx:
         tx.set(descriptor, config, name)
     with scratch(store.layout) as directory:
-        os.makedirs(f"{directory}/layer/diff")
+        make_directory(f"{directory}/layer/diff")
         store.unpacked.publish(f"{directory}/layer", diff_id, LayerRecord(5, 1, (), boot_id()))
     return descriptor, config
 
@@ -285,7 +286,7 @@ def test_layer_of_an_earlier_boot_is_not_trusted(store: Store) -> None:
     diff_id = DiffID(digest_of(b"layer"))
     for boot, trusted in (("earlier", False), (boot_id(), True), ("", True)):
         with scratch(store.layout) as directory:
-            os.makedirs(f"{directory}/layer/diff")
+            make_directory(f"{directory}/layer/diff")
             store.unpacked.publish(f"{directory}/layer", diff_id, LayerRecord(0, 0, (), boot))
         assert (store.unpacked.record(diff_id) is not None) is trusted
     store.unpacked.mark_synced((diff_id,))
