@@ -19,6 +19,7 @@ configuration file, the default. The file is YAML::
         ca_file: /etc/ssl/registry.pem
 """
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from typing import Any, TypeVar
 from minidock.cli.params import parse_platform
 from minidock.config import Config, Proxies, RegistrySettings
 from minidock.errors import InvalidArgument
+from minidock.fs.atomic import read_file, write_file
 from minidock.oci.descriptor import Platform
 
 Environment = Mapping[str, str]
@@ -114,14 +116,11 @@ def load_config(environment: Environment, root: str = "", config_file: str = "")
         InvalidConfiguration: naming the file or the variable, and the key.
     """
     path = config_file or environment.get("MINIDOCK_CONFIG", "")
-    file = _read(path or _default_file(environment), must_exist=bool(path))
+    root = root or environment.get("MINIDOCK_ROOT", "")
+    cache = os.path.join(root or _default_root(environment), "cache")
+    file = _read(path or _default_file(environment), must_exist=bool(path), cache=cache)
     file.only("root", "platform", "bridge_subnet", "proxies", "registries")
-    root = (
-        root
-        or environment.get("MINIDOCK_ROOT", "")
-        or file.text("root")
-        or _default_root(environment)
-    )
+    root = root or file.text("root") or _default_root(environment)
     return Config(
         root=os.path.abspath(root),
         platform=_platform(environment) or file.parsed("platform", parse_platform) or machine(),
@@ -160,7 +159,7 @@ def _default_root(environment: Environment) -> str:
     return os.path.join(_home(environment), ".local/share/minidock")
 
 
-def _read(path: str, *, must_exist: bool) -> _Section:
+def _read(path: str, *, must_exist: bool, cache: str) -> _Section:
     try:
         with open(path, "rb") as file:
             raw = file.read(_MAX_FILE + 1)
@@ -173,7 +172,30 @@ def _read(path: str, *, must_exist: bool) -> _Section:
         raise InvalidConfiguration(f"configuration file {path}: {reason}") from e
     if len(raw) > _MAX_FILE:
         raise InvalidConfiguration(f"configuration file {path}: more than {_MAX_FILE} bytes")
-    return _Section(path, "", _parse_yaml(path, raw))
+    return _Section(path, "", _parse_cached(path, raw, cache))
+
+
+def _parse_cached(path: str, raw: bytes, cache: str) -> object:
+    """Return what the file says; a parsed copy in directory `cache` saves importing PyYAML.
+
+    Only what JSON can hold without loss is kept.
+    """
+    copy = os.path.join(cache, "config.json")
+    text = raw.decode("utf-8", "surrogateescape")
+    try:
+        source, value = json.loads(read_file(copy))
+        if source == text:
+            return value
+    except (OSError, ValueError, TypeError):
+        pass
+    value = _parse_yaml(path, raw)
+    try:
+        data = json.dumps([text, value])
+        if json.loads(data)[1] == value and os.path.isdir(cache):
+            write_file(copy, data.encode(), durable=False)
+    except (OSError, TypeError, ValueError):
+        pass
+    return value
 
 
 def _parse_yaml(path: str, raw: bytes) -> object:

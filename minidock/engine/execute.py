@@ -8,7 +8,7 @@ from minidock.engine.execution import security_of
 from minidock.engine.options import ExecOptions, Streams
 from minidock.engine.views import Finished
 from minidock.errors import Conflict, SystemFailure
-from minidock.runtime import attach, console, enter
+from minidock.runtime import attach, cgroups, console, enter
 from minidock.runtime.child import Stdio
 from minidock.store.containers import PAUSED, RUNNING, Container, ContainerState
 from minidock.store.store import Store
@@ -58,7 +58,7 @@ def _process(
         no_new_privileges=security.no_new_privileges,
         seccomp=security.seccomp,
         terminal=options.tty,
-        cgroup=tuple(f"{path}/cgroup.procs" for path in state.cgroups),
+        cgroup=cgroups.entrances(state.cgroups),
     )
 
 

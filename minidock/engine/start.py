@@ -167,7 +167,7 @@ class Starter:
         )
         made = spec.make_spec(inputs)
         write_file(container.file("config.json"), dump_json(made.to_json()), durable=False)
-        procs = tuple(f"{path}/cgroup.procs" for path in self._state.cgroups)
+        procs = cgroups.entrances(self._state.cgroups)
         return Bundle(
             container.id, made, root_fd, container.mountpoint, security.seccomp, procs
         )

@@ -119,3 +119,18 @@ def test_named_file_must_exist(tmp_path: Path, how: str) -> None:
     environment = {"MINIDOCK_CONFIG": path} if how == "variable" else {}
     with pytest.raises(InvalidConfiguration, match="no such file"):
         load_config(environment, config_file=path if how == "flag" else "")
+
+
+def test_parsed_file_is_kept_and_follows_changes(tmp_path: Path) -> None:
+    """The copy in the cache gives the same configuration, until the file says otherwise."""
+    (tmp_path / "root/cache").mkdir(parents=True)
+    file = tmp_path / "config.yaml"
+    environment = {"HOME": str(tmp_path), "MINIDOCK_ROOT": str(tmp_path / "root")}
+    for subnet in ("10.1.0.0/16", "10.2.0.0/16"):
+        file.write_text(f"bridge_subnet: {subnet}\n")
+        for _ in range(2):
+            config = load_config(environment, config_file=str(file))
+            assert config.bridge_subnet == subnet
+        assert subnet in (tmp_path / "root/cache/config.json").read_text()
+    (tmp_path / "root/cache/config.json").write_text("damaged")
+    assert load_config(environment, config_file=str(file)).bridge_subnet == "10.2.0.0/16"
