@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m minidock``."""
+"""Run the command line as ``python -m minidock``."""
 
-import sys
+from minidock.cli.program import run
 
-from minidock.cli.main import main
-
-if __name__ == "__main__":
-    sys.exit(main())
+run()

@@ -8,9 +8,7 @@ from typing import Any
 
 from minidock.config import Config
 from minidock.engine import liveness
-from minidock.engine.filters import container_filter
 from minidock.engine.images import Images
-from minidock.engine.inspect import container_document
 from minidock.engine.names import random_name
 from minidock.engine.options import (
     CommitOptions,
@@ -232,6 +230,8 @@ class Containers:
         Raises:
             InvalidFilter
         """
+        from minidock.engine.filters import container_filter  # only ps needs it
+
         accepts = container_filter(options.filters, self._store)
         everything = options.all or options.last > 0
         everything = everything or any(k in ("status", "exited") for k, _ in options.filters)
@@ -284,6 +284,8 @@ class Containers:
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return docker's description of a container; raise ContainerNotFound."""
+        from minidock.engine.inspect import container_document  # only inspect needs it
+
         container = self._find(name)
         state = container.state
         return container_document(container, state, self._config.platform, published(state))

@@ -5,8 +5,6 @@ from typing import Any
 
 from minidock.config import Config
 from minidock.engine.clock import parse_rfc3339
-from minidock.engine.filters import image_filter
-from minidock.engine.inspect import image_document
 from minidock.engine.options import ListImages, PullOptions
 from minidock.engine.resolve import Resolved, resolve
 from minidock.engine.views import HistoryView, ImageView, Pulled, Removed
@@ -44,6 +42,8 @@ class Images:
         Raises:
             InvalidArgument: an unknown filter, or a name that is none.
         """
+        from minidock.engine.filters import image_filter  # run needs no filters
+
         accepts = image_filter(options, self._store)
         views = [self._view(entry, options) for entry in self._store.images.entries()]
         found = [view for view in views if accepts(view)]
@@ -89,6 +89,8 @@ class Images:
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return docker's description of an image; raise ImageNotFound."""
+        from minidock.engine.inspect import image_document  # only inspect needs it
+
         entry = resolve(self._store.images, name).entry
         stored = self._store.images.read(entry.manifest)
         tags = [e for e in self._store.images.entries() if e.id == entry.id]
