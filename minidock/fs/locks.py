@@ -7,14 +7,16 @@ from types import TracebackType
 
 
 class Lock:
-    """A flock on a file of its own, held from ``with`` to the end of the block.
+    """A flock on a file of its own or a directory, held from ``with`` to the end of the block.
 
     A shared lock is never upgraded: two holders that wait for each other's exclusive lock wait
     for ever.
     """
 
-    def __init__(self, path: str, *, shared: bool = False) -> None:
+    def __init__(self, path: str, *, shared: bool = False, directory: bool = False) -> None:
         self._path = path
+        # A directory can be locked itself, a file is made if need be.
+        self._flags = os.O_RDONLY | os.O_DIRECTORY if directory else os.O_RDWR | os.O_CREAT
         self._operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._fd = -1
 
@@ -50,4 +52,4 @@ class Lock:
         self.release()
 
     def _open(self) -> None:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(self._path, self._flags | os.O_CLOEXEC, 0o600)

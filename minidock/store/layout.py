@@ -29,7 +29,7 @@
       cache/                      may be deleted at any time
       locks/gc.lock               shared: a lease on blobs and layers; exclusive: gc
       locks/meta.lock             exclusive: index.json is being changed
-      tmp/RANDOM/                 half-made things; tmp/RANDOM/lock is flocked by their maker
+      tmp/RANDOM/                 half-made things; the directory is flocked by their maker
 """
 
 from typing import NamedTuple

@@ -15,38 +15,44 @@ from minidock.store.layout import Layout
 def scratch(layout: Layout) -> Iterator[str]:
     """Give a new directory on the store's file system; remove what is left of it at the end."""
     path = f"{layout.temporary}/{random_hex(8)}"
-    # The lock is taken before the directory has its name, so that no sweep sees it unlocked.
-    early = f"{layout.locks}/scratch.lock"
-    with Lock(early, shared=True):
+    lock = Lock(path, directory=True)
+    # No sweep runs while the directory has its name but not yet its lock.
+    with Lock(f"{layout.locks}/scratch.lock", shared=True):
         os.mkdir(path, 0o700)
-        lock = Lock(f"{path}/lock")
         lock.__enter__()
     try:
         yield path
     finally:
-        lock.release()
-        remove(path)
+        try:
+            remove(path)  # still locked: a sweep must not remove it at the same time
+        finally:
+            lock.release()
 
 
 def sweep(layout: Layout) -> None:
-    """Remove the directories whose makers are gone; do nothing while one is being made."""
+    """Remove the directories whose makers are gone; do nothing while one is being made.
+
+    What can't be removed, as on a read-only file system, is left for a later time.
+    """
     names = os.listdir(layout.temporary)
-    early = Lock(f"{layout.locks}/scratch.lock")
-    if not names or not early.try_acquire():
+    if not names:
         return
-    try:
-        for name in names:
-            _sweep_one(f"{layout.temporary}/{name}")
-    finally:
-        early.release()
+    with contextlib.suppress(OSError):
+        early = Lock(f"{layout.locks}/scratch.lock")
+        if not early.try_acquire():
+            return
+        try:
+            for name in names:
+                _sweep_one(f"{layout.temporary}/{name}")
+        finally:
+            early.release()
 
 
 def _sweep_one(path: str) -> None:
-    lock = Lock(f"{path}/lock")
-    try:
-        abandoned = lock.try_acquire()
-    except OSError:  # gone already, or no directory
-        abandoned = True
-    if abandoned:
-        lock.release()
-        remove(path)
+    lock = Lock(path, directory=True)
+    with contextlib.suppress(OSError):  # removed by its maker, or not to be removed
+        if lock.try_acquire():
+            try:
+                remove(path)
+            finally:
+                lock.release()

@@ -38,7 +38,7 @@ class Store:
         """
         layout = Layout(root)
         try:
-            if not os.path.exists(layout.index_file):
+            if not os.path.exists(layout.index_file) or not os.path.isdir(layout.temporary):
                 _create(layout)
             scratch.sweep(layout)
         except OSError as e:
