@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from minidock.errors import NotFound
-from minidock.fs.atomic import sync_directory, write_file
+from minidock.fs.atomic import read_file, sync_directory, write_file
 from minidock.oci.content import DigestMismatch, Reader
 from minidock.oci.descriptor import Descriptor
 from minidock.oci.digest import Digest, digest_of
@@ -61,9 +61,13 @@ class BlobStore:
             yield file
 
     def put(self, data: bytes) -> Digest:
-        """Store a small blob durably; return its digest."""
+        """Store a small blob durably, in place of a damaged one too; return its digest."""
         digest = digest_of(data)
-        if not os.path.exists(self.path(digest)):
+        try:
+            whole = read_file(self.path(digest)) == data
+        except OSError:
+            whole = False
+        if not whole:
             write_file(self.path(digest), data)
         return digest
 
