@@ -57,8 +57,14 @@ class Index(NamedTuple):
 
 
 def dump_json(value: object) -> bytes:
-    """Return `value` as compact JSON, keys in the given order."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return `value` as compact JSON, keys in the given order.
+
+    Bytes of an argument that are no UTF-8 are surrogates in Python's texts; they are escaped.
+    """
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def load_json(raw: bytes, what: str) -> dict[str, Any]:
