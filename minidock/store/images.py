@@ -12,13 +12,15 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from minidock.errors import InvalidArgument
 from minidock.fs.atomic import read_file, write_file
 from minidock.fs.locks import Lock
 from minidock.oci.descriptor import Descriptor, InvalidDocument, json_list
-from minidock.oci.digest import Digest
+from minidock.oci.digest import Digest, parse_digest
 from minidock.oci.image import Image
 from minidock.oci.manifest import Index, Manifest, dump_json, load_json, parse_manifest
 from minidock.oci.media_types import OCI_INDEX
+from minidock.oci.reference import parse_reference
 from minidock.store.blobs import BlobStore
 from minidock.store.layout import Layout
 
@@ -26,6 +28,9 @@ REF_NAME = "org.opencontainers.image.ref.name"
 DIGESTS = "io.minidock.image.digests"
 IMAGE_ID = "io.minidock.image.id"
 TAGGED = "io.minidock.image.tagged"
+
+LAST_TIME = 253402300800
+"""The year 10000 in seconds since the epoch; a later time is damage."""
 
 
 class ImageEntry(NamedTuple):
@@ -66,14 +71,23 @@ class ImageEntry(NamedTuple):
             tagged = float(annotations.pop(TAGGED, "0"))
         except ValueError as e:
             raise InvalidDocument(f"invalid annotation {TAGGED}") from e
-        image_id = Digest(annotations.pop(IMAGE_ID, ""))
-        return cls(
+        if not 0 <= tagged < LAST_TIME:
+            raise InvalidDocument(f"invalid annotation {TAGGED}")
+        entry = cls(
             descriptor._replace(annotations=annotations),
-            image_id,
+            Digest(annotations.pop(IMAGE_ID, "")),
             name,
             tuple(filter(None, digests.split(","))),
             tagged,
         )
+        try:
+            parse_digest(entry.id)
+            named = [parse_reference(text) for text in filter(None, (name, *entry.digests))]
+        except InvalidArgument as e:
+            raise InvalidDocument(f"invalid index.json: {e.message}") from e
+        if sum(reference.digest is not None for reference in named) != len(entry.digests):
+            raise InvalidDocument(f"invalid annotation {DIGESTS} or {REF_NAME}")
+        return entry
 
 
 class StoredImage(NamedTuple):
@@ -170,18 +184,17 @@ class Transaction:
         same = [e for e in self.entries if e.manifest.digest == manifest.digest]
         known = {d for e in same for d in e.digests}
         all_digests = tuple(sorted(known | set(digests)))
-        if not name and same:
-            return
         if name:
             self.untag(name)
-        # The image has a tag now, so its untagged entry has no use.
         kept = [
             e._replace(digests=all_digests) if e.manifest.digest == manifest.digest else e
             for e in self.entries
-            if e.name or e.manifest.digest != manifest.digest
         ]
-        entry = ImageEntry(manifest, image_id, name, all_digests, time.time())
-        self.entries = (*kept, entry)
+        if name or not same:
+            # The image has a tag now, so its untagged entry has no use.
+            kept = [e for e in kept if e.name or e.manifest.digest != manifest.digest]
+            kept.append(ImageEntry(manifest, image_id, name, all_digests, time.time()))
+        self.entries = tuple(kept)
 
     def untag(self, name: str) -> None:
         """Take `name` from its image, which stays, untagged if it was the last."""
@@ -193,6 +206,12 @@ class Transaction:
             if not any(e.manifest.digest == entry.manifest.digest for e in kept):
                 kept.append(entry._replace(name=""))
         self.entries = tuple(kept)
+
+    def forget_digest(self, text: str) -> None:
+        """Take the name ``repository@digest`` from its image."""
+        self.entries = tuple(
+            e._replace(digests=tuple(d for d in e.digests if d != text)) for e in self.entries
+        )
 
     def drop(self, manifest: Digest) -> None:
         """Remove every entry of the image."""
