@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers: a record written once, a small state rewritten whole, and a name.
 
-A name is taken by creating a symbolic link, which only one process can do. The file ``name``
+A name is a symbolic link to its container, made and removed under one lock. The file ``name``
 of the container says which link is meant; a link whose container says otherwise is a leftover
 of a crash and free to take.
 """
 
+import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from minidock.errors import Conflict, DataCorrupted, InvalidArgument, NotFound
 from minidock.fs.atomic import random_hex, read_file, write_file
 from minidock.fs.locks import Lock
-from minidock.oci.digest import DiffID, Digest, parse_diff_id, parse_digest
+from minidock.oci.descriptor import InvalidDocument
+from minidock.oci.digest import DiffID, Digest, digest_of, parse_diff_id, parse_digest
 from minidock.oci.manifest import dump_json, load_json
+from minidock.store.images import LAST_TIME
 from minidock.store.layout import Layout
 from minidock.store.scratch import scratch
 
 CREATED, RUNNING, PAUSED, EXITED = "created", "running", "paused", "exited"
+DEAD = "dead"
+"""Shown for a container whose state can't be read."""
 
 _NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_REST = _NAME_FIRST | frozenset("_.-")
@@ -31,6 +36,24 @@ class ContainerNotFound(NotFound):
     def __init__(self, name: str) -> None:
         super().__init__(f"No such container: {name}", hint="minidock ps -a lists them all")
         self.name = name
+
+
+class ContainerDamaged(DataCorrupted):
+    """A container whose record can't be read; it can only be removed."""
+
+    def __init__(self, container_id: str, reason: str) -> None:
+        super().__init__(
+            f"container {container_id} is damaged: {reason}",
+            hint="minidock rm --force removes it",
+        )
+        self.id = container_id
+
+
+class SameName(InvalidArgument):
+    """A container is to be renamed to what it is called; the text is docker's."""
+
+    def __init__(self) -> None:
+        super().__init__("Renaming a container with the same name as its current name")
 
 
 class AmbiguousId(InvalidArgument):
@@ -77,11 +100,18 @@ class ContainerRecord(NamedTuple):
     config: Mapping[str, Any]
     host: Mapping[str, Any]
 
+    def to_json(self) -> bytes:
+        """Return the record's bytes, which hold their own digest."""
+        fields = self._asdict()
+        return dump_json({**fields, "digest": digest_of(dump_json(fields))})
+
     @classmethod
     def from_json(cls, raw: bytes) -> "ContainerRecord":
-        """Parse a record; raise DataCorrupted."""
+        """Parse a record; raise DataCorrupted for anything that to_json() did not write."""
         fields = load_json(raw, "container.json")
         try:
+            if fields.pop("digest") != digest_of(dump_json(fields)):
+                raise DataCorrupted("invalid container.json: it was changed")
             return cls(
                 str(fields["id"]),
                 float(fields["created"]),
@@ -122,9 +152,40 @@ class ContainerState(NamedTuple):
     def from_json(cls, raw: bytes) -> "ContainerState":
         """Parse a state; raise DataCorrupted."""
         fields = load_json(raw, "state.json")
-        known = {k: v for k, v in fields.items() if k in cls._fields}
-        known["cgroups"] = tuple(known.get("cgroups") or ())
+        known: dict[str, Any] = {k: fields.get(k, v) for k, v in cls()._asdict().items()}
+        for key, value in known.items():
+            if not _KINDS[key](value):
+                raise InvalidDocument(f"invalid state.json: {key} is {str(value)[:40]!r}")
+        known["cgroups"] = tuple(known["cgroups"])
         return cls(**known)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < LAST_TIME
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "status": lambda value: value in (CREATED, RUNNING, PAUSED, EXITED),
+    "pid": _is_number,
+    "start_time": _is_number,
+    "boot_id": _is_text,
+    "exit_code": _is_number,
+    "error": _is_text,
+    "oom_killed": lambda value: isinstance(value, bool),
+    "started": _is_time,
+    "finished": _is_time,
+    "restarts": _is_number,
+    "endpoint": lambda value: value is None or isinstance(value, dict),
+    "cgroups": lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
+}
 
 
 class Container(NamedTuple):
@@ -142,7 +203,7 @@ class Container(NamedTuple):
     def name(self) -> str:
         """The name at this moment."""
         try:
-            return read_file(f"{self.directory}/name").decode()
+            return read_file(f"{self.directory}/name").decode(errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -170,9 +231,22 @@ class Container(NamedTuple):
         """The container's own ``hosts``, ``hostname``, ``resolv.conf`` or ``config.json``."""
         return f"{self.directory}/{name}"
 
-    def lock(self) -> Lock:
-        """Return the lock to hold while the state changes."""
-        return Lock(f"{self.directory}/lock")
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the lock under which the state changes.
+
+        The container may have been removed by the time it is had: read the state first. Raises
+        ContainerNotFound when that is so already.
+        """
+        lock = Lock(f"{self.directory}/lock")
+        try:
+            lock.__enter__()
+        except FileNotFoundError as e:
+            raise ContainerNotFound(self.id) from e
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def state(self) -> ContainerState:
@@ -203,36 +277,39 @@ class ContainerStore:
             InvalidName, NameTaken: nothing is left behind.
         """
         check_name(name)
+        link = f"{self._layout.names}/{name}"
         with scratch(self._layout) as temporary:
             half = f"{temporary}/container"
             for directory in ("", "/upper", "/work", "/mount"):
                 os.mkdir(half + directory, 0o700)
-            write_file(f"{half}/container.json", dump_json(record._asdict()), durable=durable)
-            write_file(f"{half}/name", name.encode(), durable=False)
             state = dump_json(ContainerState()._asdict())
             write_file(f"{half}/state.json", state, durable=False)
+            write_file(f"{half}/name", name.encode(), durable=durable)
+            write_file(f"{half}/container.json", record.to_json(), durable=durable)
             target = f"{self._layout.containers}/{record.id}"
-            # The container exists before its name does: a name always finds its container.
-            os.rename(half, target)
-            try:
-                self._take_name(name, record.id)
-            except BaseException:
-                os.rename(target, half)
-                raise
+            with self._names_lock():
+                self._take_link(name, record.id)
+                # The name comes first: a crash here leaves a stale link, not a container that
+                # can't be found by its name.
+                try:
+                    os.rename(half, target)
+                except BaseException:
+                    os.unlink(link)
+                    raise
         return Container(record, target)
 
-    def _take_name(self, name: str, container_id: str) -> None:
+    def _names_lock(self) -> Lock:
+        return Lock(f"{self._layout.locks}/names.lock")
+
+    def _take_link(self, name: str, container_id: str) -> None:
+        """Let `name` mean `container_id`; the caller holds the lock of names."""
+        holder = self._holder(name)
+        if holder:
+            raise NameTaken(name, holder)
         link = f"{self._layout.names}/{name}"
-        while True:
-            try:
-                os.symlink(container_id, link)
-            except FileExistsError:
-                holder = self._holder(name)
-                if holder:
-                    raise NameTaken(name, holder) from None
-                self._free_stale_name(name)
-            else:
-                return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(link)
+        os.symlink(container_id, link)
 
     def _holder(self, name: str) -> str:
         """Return the id of the container that has `name`, empty if none really has."""
@@ -244,84 +321,104 @@ class ContainerStore:
         return holder if called == name else ""
 
     def _free_stale_name(self, name: str) -> None:
-        with Lock(f"{self._layout.locks}/names.lock"):
+        with self._names_lock():
             if not self._holder(name):
-                try:
+                with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{self._layout.names}/{name}")
-                except FileNotFoundError:
-                    pass
 
     def rename(self, container: Container, name: str) -> None:
-        """Give the container another name; raise InvalidName or NameTaken."""
+        """Give the container another name.
+
+        Raises:
+            InvalidName, NameTaken, SameName, ContainerNotFound
+        """
         check_name(name)
         old = container.name
-        # The link is no leftover once the file below agrees with it.
-        with Lock(f"{self._layout.locks}/names.lock"):
-            self._rename_locked(container, name)
-        if old != name:
+        if old == name:
+            raise SameName
+        with self._names_lock():
+            self._take_link(name, container.id)
+            # The link is no leftover once the file agrees with it.
+            try:
+                write_file(f"{container.directory}/name", name.encode())
+            except BaseException as e:
+                os.unlink(f"{self._layout.names}/{name}")
+                if isinstance(e, FileNotFoundError):
+                    raise ContainerNotFound(container.id) from e
+                raise
+        if is_name(old):
             self._free_stale_name(old)
-
-    def _rename_locked(self, container: Container, name: str) -> None:
-        link = f"{self._layout.names}/{name}"
-        holder = self._holder(name)
-        if holder:
-            raise NameTaken(name, holder)
-        try:
-            os.unlink(link)
-        except FileNotFoundError:
-            pass
-        try:
-            os.symlink(container.id, link)
-        except FileExistsError:
-            raise NameTaken(name, self._holder(name)) from None
-        write_file(f"{container.directory}/name", name.encode())
 
     def all(self) -> Iterator[Container]:
         """Give every readable container, in no order."""
         for container_id in os.listdir(self._layout.containers):
-            container = self._load(container_id)
-            if container:
-                yield container
+            with contextlib.suppress(ContainerNotFound, ContainerDamaged):
+                yield self._load(container_id)
+
+    def damaged(self) -> tuple[str, ...]:
+        """Return the ids of the containers whose records can't be read."""
+        found = []
+        for container_id in os.listdir(self._layout.containers):
+            try:
+                self._load(container_id)
+            except ContainerNotFound:
+                continue
+            except ContainerDamaged:
+                found.append(container_id)
+        return tuple(found)
 
     def find(self, name: str) -> Container:
         """Return the container with that name, id or unambiguous beginning of an id.
 
         Raises:
-            ContainerNotFound, AmbiguousId
+            ContainerNotFound, AmbiguousId, ContainerDamaged
         """
         wanted = name.removeprefix("/")
         holder = self._holder(wanted) if is_name(wanted) else ""
-        container = self._load(holder) if holder else None
-        if container:
-            return container
+        if holder:
+            return self._load(holder)
         found: list[str] = []
         if wanted and set(wanted) <= _HEX:
             found = [i for i in os.listdir(self._layout.containers) if i.startswith(wanted)]
         if len(found) > 1:
             raise AmbiguousId(wanted)
-        container = self._load(found[0]) if found else None
-        if container is None:
+        if not found:
             raise ContainerNotFound(name)
-        return container
+        return self._load(found[0])
 
-    def _load(self, container_id: str) -> Container | None:
+    def _load(self, container_id: str) -> Container:
         directory = f"{self._layout.containers}/{container_id}"
         try:
             record = ContainerRecord.from_json(read_file(f"{directory}/container.json"))
-        except (OSError, DataCorrupted):
-            return None
+        except DataCorrupted as e:
+            raise ContainerDamaged(container_id, e.message) from e
+        except OSError as e:
+            if not os.path.isdir(directory):
+                raise ContainerNotFound(container_id) from e
+            reason = f"container.json: {(e.strerror or '').lower()}"
+            raise ContainerDamaged(container_id, reason) from e
+        if record.id != container_id:
+            raise ContainerDamaged(container_id, "container.json is another's")
         return Container(record, directory)
+
+    def directory(self, container_id: str) -> str:
+        """Return the directory of a container, damaged or not."""
+        return f"{self._layout.containers}/{container_id}"
 
     def remove(self, container: Container) -> None:
         """Delete the container and its name; the caller holds its lock and has stopped it."""
         name = container.name
+        self.discard(container.id)
+        if is_name(name):
+            self._free_stale_name(name)
+
+    def discard(self, container_id: str) -> None:
+        """Delete a container's directory, whatever is in it; nothing in it may run."""
         with scratch(self._layout) as temporary:
             try:
-                os.rename(container.directory, f"{temporary}/container")
+                os.rename(self.directory(container_id), f"{temporary}/container")
             except FileNotFoundError:
-                raise ContainerNotFound(container.id) from None
-            if name:
-                self._free_stale_name(name)
+                raise ContainerNotFound(container_id) from None
 
     def new_id(self) -> str:
         """Return 64 random hexadecimal digits.

@@ -9,6 +9,7 @@ from minidock.fs.locks import Lock
 from minidock.oci.descriptor import Descriptor
 from minidock.oci.digest import ChainID, DiffID, Digest, chain_ids, hex_of
 from minidock.store.blobs import BlobStore
+from minidock.store.chains import EMPTY_CHAIN
 from minidock.store.containers import ContainerStore
 from minidock.store.images import ImageStore
 from minidock.store.layout import Layout
@@ -29,7 +30,7 @@ class _Marks:
     def __init__(self) -> None:
         self.blobs: set[str] = set()
         self.layers: set[str] = set()
-        self.chains: set[str] = set()
+        self.chains: set[str] = {hex_of(EMPTY_CHAIN)}
 
 
 def lease(layout: Layout) -> Lock:
@@ -46,8 +47,8 @@ def collect(
 ) -> Collected | None:
     """Delete what nothing refers to; return None, having done nothing, while a lease is held.
 
-    An image whose documents can't be read keeps its manifest; what else it needs is unknown,
-    so then nothing is deleted that could be its own: no layer and no blob.
+    What an image or a container needs that can't be read is unknown: as long as there is one,
+    nothing is deleted.
     """
     exclusive = Lock(layout.gc_lock)
     if not exclusive.try_acquire():
@@ -60,6 +61,8 @@ def collect(
 
 
 def _mark(images: ImageStore, containers: ContainerStore) -> _Marks | None:
+    if containers.damaged():
+        return None
     marks = _Marks()
     roots = [entry.manifest for entry in images.entries()]
     for container in containers.all():

@@ -1,6 +1,8 @@
 """The state directory."""
 
+import json
 import os
+import re
 import stat
 import threading
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minidock.engine.resolve import AmbiguousImage, ImageNotFound, resolve
-from minidock.errors import SystemFailure
+from minidock.errors import DataCorrupted, InvalidArgument, SystemFailure
 from minidock.fs.atomic import make_directory
 from minidock.oci import media_types
 from minidock.oci.content import DigestMismatch
@@ -21,11 +23,13 @@ from minidock.store.chains import LayerRecord
 from minidock.store.containers import (
     AmbiguousId,
     Container,
+    ContainerDamaged,
     ContainerNotFound,
     ContainerRecord,
     InvalidName,
     NameTaken,
 )
+from minidock.store.gc import Collected
 from minidock.store.scratch import scratch
 from minidock.store.store import Store
 from minidock.store.unpacked import LayerMissing, boot_id
@@ -344,3 +348,155 @@ def test_image_without_layers_can_be_mounted(store: Store) -> None:
     """Even an empty stack has one directory."""
     (top,) = store.unpacked.lowers(())
     assert sorted(os.listdir(f"{top}/etc")) == ["hostname", "hosts", "resolv.conf"]
+
+
+def test_sweep_and_maker_do_not_collide(store: Store) -> None:
+    """A directory that its maker is removing is left alone, and a removed one is no error."""
+    with scratch(store.layout) as directory:
+        Path(directory, "half").touch()
+        Store.open(store.layout.root)
+        assert os.listdir(directory) == ["half"]
+    assert os.listdir(store.layout.temporary) == []
+
+
+def test_lost_temporary_directory_is_made_again(store: Store) -> None:
+    """A store whose tmp was deleted works on."""
+    os.rmdir(store.layout.temporary)
+    Store.open(store.layout.root)
+    assert os.path.isdir(store.layout.temporary)
+
+
+def test_damaged_document_is_replaced(store: Store) -> None:
+    """Storing the right bytes again repairs a blob that was changed on disk."""
+    digest = store.blobs.put(b"document")
+    Path(store.blobs.path(digest)).write_bytes(b"dociment")
+    store.blobs.put(b"document")
+    assert store.blobs.read(digest) == b"document"
+
+
+def test_pull_by_digest_adds_the_digest_to_a_tagged_image(store: Store) -> None:
+    """An image that has a tag can be found by the digest it is pulled by later."""
+    manifest, config = add_image(store, "docker.io/library/x:1")
+    text = f"docker.io/library/y@{manifest.digest}"
+    with store.images.transaction() as tx:
+        tx.set(manifest, config, "", (text,))
+    assert [(e.name, e.digests) for e in store.images.entries()] == [
+        ("docker.io/library/x:1", (text,))
+    ]
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"io.minidock.image.id": "sha256:1"},
+        {"org.opencontainers.image.ref.name": "UPPER CASE"},
+        {"io.minidock.image.digests": "nonsense"},
+        {"io.minidock.image.tagged": "NaN"},
+        {"io.minidock.image.tagged": "yesterday"},
+    ],
+)
+def test_damaged_index_is_one_error(store: Store, annotation: dict[str, str]) -> None:
+    """An index entry that minidock did not write is refused, not acted on."""
+    add_image(store, "docker.io/library/x:1")
+    path = Path(store.layout.index_file)
+    index = json.loads(path.read_text())
+    index["manifests"][0]["annotations"] |= annotation
+    path.write_text(json.dumps(index))
+    with pytest.raises(DataCorrupted):
+        store.images.entries()
+
+
+def test_changed_record_is_noticed(store: Store) -> None:
+    """A container whose record was changed is damaged: named so, not listed, only removable."""
+    container = add_container(store, "web")
+    path = Path(container.file("container.json"))
+    path.write_text(path.read_text().replace('"image":', '"imagf":'))
+    assert list(store.containers.all()) == []
+    assert store.containers.damaged() == (container.id,)
+    with pytest.raises(ContainerDamaged, match=container.id):
+        store.containers.find("web")
+    store.containers.discard(container.id)
+    with pytest.raises(ContainerNotFound):
+        store.containers.find("web")
+
+
+def test_damaged_container_stops_gc(store: Store) -> None:
+    """While it is not known what a container needs, nothing is deleted."""
+    container = add_container(store, "web")
+    Path(container.file("container.json")).write_bytes(b"")
+    with store.images.transaction() as tx:
+        tx.drop(container.record.manifest)
+    assert store.collect() == Collected()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pid": "1"},
+        {"pid": -1},
+        {"status": "walking"},
+        {"cgroups": [1]},
+        {"endpoint": []},
+        {"started": 1e300},
+        {"oom_killed": 0},
+    ],
+)
+def test_damaged_state_is_one_error(store: Store, change: dict[str, object]) -> None:
+    """A state with a value that minidock does not write is refused."""
+    container = add_container(store, "web")
+    path = Path(container.file("state.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataCorrupted, match=re.escape(next(iter(change)))):
+        container.state  # noqa: B018 - reading is the test
+
+
+def test_record_keeps_bytes_that_are_no_utf8(store: Store) -> None:
+    """An argument that is not UTF-8 is stored and comes back."""
+    container = add_container(store, "web")
+    record = container.record._replace(config={"Cmd": [os.fsdecode(b"\xff")]})
+    assert ContainerRecord.from_json(record.to_json()) == record
+
+
+def test_removed_container_can_not_be_locked(store: Store) -> None:
+    """Who waits to change a container that is gone learns that it is gone."""
+    container = add_container(store, "web")
+    store.containers.remove(container)
+    with pytest.raises(ContainerNotFound), container.lock():
+        pass
+
+
+def test_rename_of_a_removed_container_takes_no_name(store: Store) -> None:
+    """The new name stays free."""
+    container = add_container(store, "web")
+    store.containers.remove(container)
+    with pytest.raises(ContainerNotFound):
+        store.containers.rename(container, "other")
+    assert os.listdir(store.layout.names) == []
+
+
+def test_rename_to_the_same_name_is_refused(store: Store) -> None:
+    """Docker's text."""
+    container = add_container(store, "web")
+    with pytest.raises(InvalidArgument, match="same name as its current name"):
+        store.containers.rename(container, "web")
+
+
+def test_one_of_many_gets_the_name(store: Store) -> None:
+    """Of ten creations with one name at once, one succeeds and the others leave nothing."""
+    record = add_container(store, "first").record
+    outcomes: list[str] = []
+
+    def create() -> None:
+        try:
+            store.containers.create(record._replace(id=store.containers.new_id()), "same")
+            outcomes.append("made")
+        except NameTaken:
+            outcomes.append("taken")
+
+    threads = [threading.Thread(target=create) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["made"] + ["taken"] * 9
+    assert len(list(store.containers.all())) == 2
