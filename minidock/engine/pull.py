@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``pull``: from a reference to an image whose layers are unpacked and verified."""
 
+import contextlib
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from minidock import progress as events
@@ -32,6 +34,7 @@ from minidock.store.unpacked import boot_id
 
 CHUNK = 1 << 18
 MAX_BREAKS = 8
+FLUSH_SECONDS = 0.05
 _EVENTS = {
     kind.__name__: kind
     for kind in (
@@ -157,10 +160,32 @@ def _job(
             if _is_complete(store, layer):
                 tell(events.LayerExists(layer.blob.digest))
                 return
-            _fetch_layer(store, registry.telling(tell), layer, tell)
+            with _flushing(store):
+                _fetch_layer(store, registry.telling(tell), layer, tell)
         tell(events.LayerDone(layer.blob.digest))
 
     return run
+
+
+@contextlib.contextmanager
+def _flushing(store: Store) -> Iterator[None]:
+    """Have the disk write meanwhile, so that the sync at the end finds little left to do."""
+    done = threading.Event()
+
+    def flush() -> None:
+        while not done.wait(FLUSH_SECONDS):
+            try:
+                store.sync()
+            except OSError:  # the sync at the end says so
+                return
+
+    thread = threading.Thread(target=flush, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _fetch_layer(store: Store, registry: Registry, layer: _Layer, tell: Progress) -> None:
