@@ -5,19 +5,24 @@ A child reports through a pipe: one JSON list a line, first the word ``event``, 
 ``error``. A child that dies without a word is an error too.
 """
 
+import contextlib
 import json
 import os
 import select
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from minidock.errors import MinidockError, SystemFailure
+from minidock.linux.libc import syscall
 from minidock.runtime.channel import pack_error, unpack_error
 
 Emit = Callable[[list[Any]], None]
 Job = Callable[[Emit], Any]
 """A job gets a function that sends a JSON list to the parent; its JSON result is returned."""
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 class _Child(NamedTuple):
@@ -77,6 +82,41 @@ def run_all(
     return results
 
 
+@contextlib.contextmanager
+def undone(undo: Callable[[], None]) -> Iterator[None]:
+    """Call `undo` at the end of the block, also if this process is killed in it.
+
+    Then a forked guard calls it. The caller must have no second thread.
+    """
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    guard = os.fork()
+    if guard == 0:
+        os.close(write_end)
+        _stand_guard(read_end, undo)
+    os.close(read_end)
+    os.setpgid(guard, guard)  # what kills this process's group leaves the guard
+    try:
+        try:
+            yield
+        finally:
+            undo()
+            os.write(write_end, b"!")
+    finally:
+        os.close(write_end)
+        os.waitpid(guard, 0)
+
+
+def _stand_guard(pipe: int, undo: Callable[[], None]) -> None:
+    """Wait for the parent's word, and do its work if it dies without one; never return."""
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if not os.read(pipe, 1):
+            undo()
+    finally:
+        os._exit(0)
+
+
 def _close_all(descriptors: tuple[int, ...]) -> None:
     for fd in descriptors:
         os.close(fd)
@@ -84,18 +124,22 @@ def _close_all(descriptors: tuple[int, ...]) -> None:
 
 def _start(index: int, job: Job) -> _Child:
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
-        _work(job, write_end)
+        _work(job, write_end, parent)
     os.close(write_end)
     return _Child(index, pid, read_end, bytearray())
 
 
-def _work(job: Job, pipe: int) -> None:
+def _work(job: Job, pipe: int, parent: int) -> None:
     """Run the job in the child; never return."""
     # The terminal's Ctrl-C reaches the parent too, which then ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    syscall("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
 
     def send(line: list[Any]) -> None:
         data = memoryview(json.dumps(line).encode() + b"\n")
@@ -111,6 +155,9 @@ def _work(job: Job, pipe: int) -> None:
         send(["error", pack_error(e).decode()])
     except OSError as e:
         send(["error", pack_error(SystemFailure.of("work on a layer", e)).decode()])
+    except Exception as e:  # noqa: BLE001 - it is raised again in the parent
+        error = MinidockError(f"internal error in a worker: {type(e).__name__}: {e}")
+        send(["error", pack_error(error).decode()])
     finally:
         os._exit(code)  # no clean-up of what belongs to the parent
 
