@@ -6,9 +6,12 @@ a number used again by another process is never signalled.
 """
 
 import os
+import re
 import select
 import signal
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from minidock.errors import (
     CommandNotExecutable,
@@ -17,10 +20,13 @@ from minidock.errors import (
     InvalidArgument,
     MinidockError,
 )
-from minidock.runtime import monitor
+from minidock.runtime import attach, channel, monitor
 from minidock.store.containers import EXITED, PAUSED, RUNNING, Container, ContainerState
 from minidock.store.unpacked import boot_id
 
+_SIGNAL = re.compile(
+    r"(?:SIG)?([A-Z]+[0-9]?|[0-9]{1,3})((?<=RTMIN)\+[0-9]+|(?<=RTMAX)-[0-9]+)?"
+)
 UNKNOWN_EXIT = 255
 RECORD_WAIT = 10.0
 """Seconds that a monitor may take from the end of init to the record of it."""
@@ -42,18 +48,29 @@ class InvalidSignal(InvalidArgument):
 
 def parse_signal(text: str) -> int:
     """Return the number of a signal given as 9, KILL or SIGKILL; raise InvalidSignal."""
-    if text.isdigit():
-        if 0 < int(text) <= signal.SIGRTMAX:
-            return int(text)
+    match = _SIGNAL.fullmatch(text.upper())
+    if match is None:
         raise InvalidSignal(text)
-    name = text.upper()
-    name = name if name.startswith("SIG") else f"SIG{name}"
-    base, plus, offset = name.partition("+")
+    name, offset = match[1], int(match[2] or 0)
+    if name.isdigit():
+        number = int(name)
+    elif name in ("RTMIN", "RTMAX"):
+        number = int(signal.Signals[f"SIG{name}"]) + offset
+    elif f"SIG{name}" in signal.Signals.__members__:
+        number = int(signal.Signals[f"SIG{name}"])
+    else:
+        raise InvalidSignal(text)
+    if not 0 < number <= signal.SIGRTMAX or (offset and number < signal.SIGRTMIN):
+        raise InvalidSignal(text)
+    return number
+
+
+def stop_signal(config: Mapping[str, Any]) -> int:
+    """Return the signal that ends a container; SIGTERM if its image names none there is."""
     try:
-        number = int(getattr(signal, base))
-        return number + int(offset) if plus else number
-    except (AttributeError, ValueError, TypeError) as e:
-        raise InvalidSignal(text) from e
+        return parse_signal(config.get("StopSignal") or "TERM")
+    except InvalidSignal:
+        return signal.SIGTERM
 
 
 def start_time_of(pid: int) -> int:
@@ -137,6 +154,42 @@ def await_record(container: Container) -> ContainerState:
             return container.state
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
+
+
+def await_exit(container: Container) -> int | None:
+    """Wait for the monitor to tell the exit status; None if it is not there or dies."""
+    try:
+        connection = attach.connect(container.directory)
+    except (OSError, MinidockError):
+        return None
+    try:
+        while True:
+            kind, payload = connection.receive()
+            if kind == channel.EXITED:
+                return int(channel.STATUS.unpack(payload)[0])
+            if kind == channel.END:
+                return None
+    finally:
+        connection.close()
+
+
+def await_monitor(container: Container) -> None:
+    """Wait until the monitor of a container that has ended is gone too.
+
+    It lets its lock go a moment after it has recorded the end.
+    """
+    deadline = time.monotonic() + RECORD_WAIT
+    while monitor_alive(container) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def is_live(container: Container) -> bool:
+    """Tell whether more output may come: the container runs or its end is being recorded."""
+    try:
+        state = container.state
+    except MinidockError:
+        return False
+    return state.status in (RUNNING, PAUSED) and (init_alive(state) or monitor_alive(container))
 
 
 def ended(state: ContainerState) -> ContainerState:
