@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidock.engine.clock import ZERO, rfc3339
-from minidock.engine.records import binds_of, ports_document
+from minidock.engine.records import binds_of, network_of, ports_document
 from minidock.network.ports import PortMapping
 from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
@@ -76,7 +76,8 @@ def container_document(
     record = container.record
     config = dict(record.config)
     args = [*config.get("Entrypoint", ()), *config.get("Cmd", ())]
-    config["Entrypoint"] = config.get("Entrypoint") or None
+    for key in ("Entrypoint", "Cmd", "Volumes"):
+        config[key] = config.get(key) or None
     config["AttachStdin"] = config.get("OpenStdin", False)
     return {
         "Id": container.id,
@@ -144,7 +145,7 @@ def _network(
     container: Container, state: ContainerState, ports: tuple[PortMapping, ...]
 ) -> dict[str, Any]:
     endpoint = state.endpoint or {}
-    mode = str(container.record.host.get("NetworkMode", "bridge"))
+    name = network_of(container.record.host)
     address = str(endpoint.get("address", ""))
     network = {
         "IPAddress": address,
@@ -158,5 +159,5 @@ def _network(
         **network,
         "SandboxKey": f"/proc/{state.pid}/ns/net" if state.pid else "",
         "Ports": ports_document(ports, exposed) if live else {},
-        "Networks": {mode: dict(network)},
+        "Networks": {name: dict(network)},
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from minidock.engine.options import BindMount, CreateOptions, TmpfsMount
 from minidock.errors import InvalidArgument
-from minidock.network.ports import PortMapping
+from minidock.network.ports import InvalidPort, PortMapping, parse_exposed
 from minidock.oci.image import ImageConfig
 
 SHORT = 12
@@ -35,7 +35,12 @@ def container_config(
         cmd = image.cmd
     if not (*entrypoint, *cmd):
         raise NoCommand
-    exposed = [*image.exposed_ports, *options.expose]
+    working_dir = options.working_dir or image.working_dir
+    if options.working_dir and not options.working_dir.startswith("/"):
+        raise InvalidArgument(
+            f"the working directory '{working_dir}' is invalid, it needs to be an absolute path"
+        )
+    exposed = [*filter(_is_port, image.exposed_ports), *options.expose]
     exposed += [f"{p.container_port}/{p.protocol}" for p in options.publish]
     config = dict(image.extra)
     config |= {
@@ -49,7 +54,7 @@ def container_config(
         "Entrypoint": list(entrypoint),
         "Cmd": list(cmd),
         "Image": options.image,
-        "WorkingDir": options.working_dir or image.working_dir,
+        "WorkingDir": working_dir,
         "Labels": {**image.labels, **options.labels},
         "ExposedPorts": {port: {} for port in sorted(set(exposed))},
         "Volumes": {path: {} for path in image.volumes},
@@ -58,6 +63,14 @@ def container_config(
     if options.stop_timeout is not None:
         config["StopTimeout"] = options.stop_timeout
     return config
+
+
+def _is_port(text: str) -> bool:
+    """Tell whether an image's exposed port is one; what is none is of no use to anybody."""
+    try:
+        return bool(parse_exposed(text))
+    except InvalidPort:
+        return False
 
 
 def merge_env(lower: tuple[str, ...], upper: tuple[str, ...]) -> tuple[str, ...]:
@@ -80,6 +93,8 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
     for port in options.publish:
         key = f"{port.container_port}/{port.protocol}"
         host_port = str(port.host_port or "")
+        if port.last_host_port:
+            host_port = f"{host_port}-{port.last_host_port}"
         bindings.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
     return {
         "Binds": [_format_bind(bind) for bind in options.binds],
@@ -106,19 +121,25 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
 
 
 def _format_bind(bind: BindMount) -> str:
-    mode = "ro" if bind.read_only else "rw"
-    return f"{bind.source}:{bind.destination}:{mode},{bind.propagation}"
+    modes = ["ro"] if bind.read_only else []
+    if bind.propagation != "rprivate":
+        modes.append(bind.propagation)
+    mode = f":{','.join(modes)}" if modes else ""
+    return f"{bind.source}:{bind.destination}{mode}"
 
 
 def binds_of(host: Mapping[str, Any]) -> tuple[BindMount, ...]:
     """Return the bind mounts of a HostConfig."""
     binds = []
     for text in host.get("Binds") or ():
-        # A host path may hold a colon, the destination and the mode can't.
-        rest, _, mode = str(text).rpartition(":")
+        # A host path may hold a colon, the destination and the modes can't.
+        rest, _, last = str(text).rpartition(":")
+        if last.startswith("/"):
+            rest, last = f"{rest}:{last}", ""
         source, _, destination = rest.rpartition(":")
-        access, _, propagation = mode.partition(",")
-        binds.append(BindMount(source, destination, access == "ro", propagation))
+        modes = [mode for mode in last.split(",") if mode]
+        propagation = next((mode for mode in modes if mode != "ro"), "rprivate")
+        binds.append(BindMount(source, destination, "ro" in modes, propagation))
     return tuple(binds)
 
 
@@ -135,11 +156,19 @@ def publish_of(host: Mapping[str, Any]) -> tuple[PortMapping, ...]:
     ports = []
     for key, bindings in (host.get("PortBindings") or {}).items():
         number, _, protocol = key.partition("/")
-        ports += [
-            PortMapping(int(number), protocol, b["HostIp"], int(b["HostPort"] or 0))
-            for b in bindings
-        ]
+        for binding in bindings:
+            first, _, last = binding["HostPort"].partition("-")
+            port = PortMapping(
+                int(number), protocol, binding["HostIp"], int(first or 0), int(last or 0)
+            )
+            ports.append(port)
     return tuple(ports)
+
+
+def network_of(host: Mapping[str, Any]) -> str:
+    """Return the name of the network of a HostConfig: bridge, host or none."""
+    mode = str(host.get("NetworkMode") or "default")
+    return "bridge" if mode == "default" else mode
 
 
 def ports_document(
