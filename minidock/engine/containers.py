@@ -2,12 +2,16 @@
 """The verbs on containers."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
+from signal import SIGKILL
 from typing import Any
 
 from minidock.config import Config
 from minidock.engine import liveness
+from minidock.engine.execution import check_security
+from minidock.engine.filters import container_filter
 from minidock.engine.images import Images
 from minidock.engine.names import random_name
 from minidock.engine.options import (
@@ -19,22 +23,34 @@ from minidock.engine.options import (
     PullOptions,
     Streams,
 )
-from minidock.engine.records import container_config, host_config
+from minidock.engine.records import binds_of, container_config, host_config, network_of
 from minidock.engine.resolve import ImageNotFound, Resolved, resolve
 from minidock.engine.start import Starter, reconcile
 from minidock.engine.views import ChangeView, ContainerView, Finished, LogLine, PortView
-from minidock.errors import Conflict, InvalidArgument, Unsupported
+from minidock.errors import (
+    Conflict,
+    DataCorrupted,
+    InvalidArgument,
+    MinidockError,
+    SystemFailure,
+    Unsupported,
+)
+from minidock.fs.atomic import make_directory
+from minidock.fs.locks import Lock
 from minidock.network.leases import Endpoint
 from minidock.network.ports import PortMapping
 from minidock.oci.digest import Digest
 from minidock.oci.reference import parse_reference
 from minidock.progress import Progress, Warned, ignore
-from minidock.runtime import attach, cgroups
+from minidock.runtime import attach, cgroups, monitor
 from minidock.runtime.channel import Connection
+from minidock.runtime.workers import undone
 from minidock.store.containers import (
+    DEAD,
     PAUSED,
     RUNNING,
     Container,
+    ContainerDamaged,
     ContainerNotFound,
     ContainerRecord,
     ContainerState,
@@ -82,6 +98,7 @@ class Containers:
             raise Unsupported(
                 f"network {options.network} not found", hint="there are bridge, host and none"
             )
+        _check(options)
         with self._store.lease():
             resolved = self._image(options, progress)
             stored = self._store.images.read(resolved.entry.manifest)
@@ -159,25 +176,31 @@ class Containers:
 
     def start(self, name: str, progress: Progress = ignore) -> None:
         """Start a container; one that runs already is left alone."""
-        container = self._find(name)
-        if container.state.status not in (RUNNING, PAUSED):
+        container, state = self._find(name)
+        if state.status not in (RUNNING, PAUSED):
             self._start(container, None, progress)
 
     def start_attached(
         self, name: str, streams: Streams, progress: Progress = ignore
     ) -> Finished:
         """Start a container and relay its streams; one that runs already is attached to."""
-        container = self._find(name)
-        if container.state.status in (RUNNING, PAUSED):
+        container, state = self._find(name)
+        if state.status in (RUNNING, PAUSED):
             return self.attach(name, streams)
         return self._start(container, streams, progress)
 
     def _start(
         self, container: Container, streams: Streams | None, progress: Progress
     ) -> Finished:
-        starter = Starter(self._config, self._store, container)
         with container.lock():
-            spawned = starter.start(attached=streams is not None)
+            # Another command may have started it while this one waited for the lock.
+            wanted = container.state.status not in (RUNNING, PAUSED)
+            if wanted:
+                liveness.await_monitor(container)
+                starter = Starter(self._config, self._store, container)
+                spawned = starter.start(attached=streams is not None)
+        if not wanted:
+            return self.attach(container.id, streams) if streams else Finished(None)
         for warning in spawned.warnings:
             progress(Warned(warning))
         if streams is None or spawned.connection is None:
@@ -201,8 +224,7 @@ class Containers:
         Raises:
             Conflict: it does not run, or is paused; the texts are docker's.
         """
-        container = self._find(name)
-        state = container.state
+        container, state = self._find(name)
         if state.status == PAUSED:
             raise Conflict("You cannot attach to a paused container, unpause it first")
         if state.status != RUNNING:
@@ -217,12 +239,11 @@ class Containers:
         """
         from minidock.engine.execute import execute  # only exec needs it
 
-        return execute(self._store, self._find(name), options, streams)
+        return execute(self._store, *self._find(name), options, streams)
 
-    def _find(self, name: str) -> Container:
+    def _find(self, name: str) -> tuple[Container, ContainerState]:
         container = self._store.containers.find(name)
-        reconcile(self._config, self._store, container)
-        return container
+        return container, reconcile(self._config, self._store, container)
 
     def list(self, options: ListContainers) -> tuple[ContainerView, ...]:
         """Return the containers, newest first; only the running ones unless asked for all.
@@ -236,10 +257,11 @@ class Containers:
         everything = options.all or options.last > 0
         everything = everything or any(k in ("status", "exited") for k, _ in options.filters)
         views = []
+        shown = _ShownImages(self._store)
         for container in self._store.containers.all():
             try:
-                reconcile(self._config, self._store, container)
-                view = self._view(container, options.size)
+                state = self._listed_state(container)
+                view = self._view(container, state, shown, options.size)
             except ContainerNotFound:
                 continue  # removed meanwhile
             if (everything or view.state in (RUNNING, PAUSED)) and accepts(view):
@@ -247,8 +269,17 @@ class Containers:
         views.sort(key=lambda view: -view.created)
         return tuple(views[: options.last or None])
 
-    def _view(self, container: Container, size: bool) -> ContainerView:
-        record, state = container.record, container.state
+    def _listed_state(self, container: Container) -> ContainerState:
+        """Return the state, a made up one if it can't be read: one container hides no other."""
+        try:
+            return reconcile(self._config, self._store, container)
+        except DataCorrupted:
+            return ContainerState(status=DEAD)
+
+    def _view(
+        self, container: Container, state: ContainerState, shown: "_ShownImages", size: bool
+    ) -> ContainerView:
+        record = container.record
         config = record.config
         ports = published(state)
         taken = {f"{p.container_port}/{p.protocol}" for p in ports}
@@ -258,7 +289,7 @@ class Containers:
         return ContainerView(
             container.id,
             container.name,
-            record.image,
+            shown.name_of(record),
             record.image_id,
             (*config.get("Entrypoint", ()), *config.get("Cmd", ())),
             record.created,
@@ -269,8 +300,8 @@ class Containers:
             ports,
             tuple(exposed) if live else (),
             config.get("Labels") or {},
-            tuple(str(b).split(":")[0] for b in record.host.get("Binds") or ()),
-            (str(record.host.get("NetworkMode")),),
+            tuple(bind.source for bind in binds_of(record.host)),
+            (network_of(record.host),),
             size_rw,
             size_root,
         )
@@ -278,7 +309,10 @@ class Containers:
     def _sizes(self, container: Container) -> tuple[int, int]:
         from minidock.fs.trees import disk_usage  # only ps -s needs it
 
-        own = disk_usage(container.upper)
+        try:
+            own = disk_usage(container.upper)
+        except FileNotFoundError as e:
+            raise ContainerNotFound(container.id) from e
         records = map(self._store.unpacked.record, container.record.layers)
         return own, own + sum(record.size for record in records if record)
 
@@ -286,8 +320,7 @@ class Containers:
         """Return docker's description of a container; raise ContainerNotFound."""
         from minidock.engine.inspect import container_document  # only inspect needs it
 
-        container = self._find(name)
-        state = container.state
+        container, state = self._find(name)
         return container_document(container, state, self._config.platform, published(state))
 
     def logs(self, name: str, options: LogOptions) -> Iterator[LogLine]:
@@ -298,15 +331,9 @@ class Containers:
         """
         from minidock.runtime import logs  # only logs needs it
 
-        container = self._find(name)
+        container, _ = self._find(name)
         if container.record.host["LogConfig"]["Type"] == "none":
             raise Unsupported("configured logging driver does not support reading")
-
-        def alive() -> bool:
-            try:
-                return container.state.status in (RUNNING, PAUSED)
-            except ContainerNotFound:
-                return False
 
         entries = logs.read(
             container.log,
@@ -314,7 +341,7 @@ class Containers:
             since=options.since,
             until=options.until,
             tail=options.tail,
-            alive=alive,
+            alive=lambda: liveness.is_live(container),
         )
         return (LogLine(*entry) for entry in entries)
 
@@ -323,27 +350,23 @@ class Containers:
 
         A container that does not run is left alone.
         """
-        container = self._find(name)
+        container, state = self._find(name)
         config = container.record.config
         if timeout is None:
-            timeout = int(config.get("StopTimeout") or STOP_TIMEOUT)
-        number = liveness.parse_signal(signal or config.get("StopSignal") or "TERM")
-        state = container.state
+            timeout = int(config.get("StopTimeout", STOP_TIMEOUT))
+        number = liveness.parse_signal(signal) if signal else liveness.stop_signal(config)
         liveness.signal_init(state, number)
         if not liveness.await_init(state, None if timeout < 0 else timeout):
-            liveness.signal_init(state, 9)
-            liveness.await_init(state, None)
+            _end_now(state)
         self._await_end(container)
 
     def _await_end(self, container: Container) -> ContainerState | None:
         """Return the state after the end, None if the container was removed with it."""
         try:
             liveness.await_record(container)
-            reconcile(self._config, self._store, container)
-            state = container.state
+            return reconcile(self._config, self._store, container)
         except ContainerNotFound:
             return None
-        return state
 
     def restart(self, name: str, timeout: int | None = None, signal: str = "") -> None:
         """Stop a container if it runs, then start it."""
@@ -356,27 +379,30 @@ class Containers:
         Raises:
             NotRunning, InvalidSignal
         """
-        container = self._find(name)
+        container, state = self._find(name)
         number = liveness.parse_signal(signal)
-        state = container.state
         if not liveness.signal_init(state, number):
             raise liveness.NotRunning(container, f"Cannot kill container: {name}: ")
-        if number == 9:
-            liveness.await_init(state, None)
+        if number == SIGKILL:
+            _end_now(state)
             self._await_end(container)
 
     def wait(self, name: str) -> int:
         """Return the exit status of a container once it has one."""
-        container = self._find(name)
-        state = container.state
-        if state.status in (RUNNING, PAUSED):
-            liveness.await_init(state, None)
-            state = self._await_end(container) or state
-        return state.exit_code
+        container, state = self._find(name)
+        if state.status not in (RUNNING, PAUSED):
+            return state.exit_code
+        removed = container.record.host["AutoRemove"]
+        told = liveness.await_exit(container) if removed else None
+        liveness.await_init(state, None)
+        end = self._await_end(container)
+        if end:
+            return end.exit_code
+        return liveness.UNKNOWN_EXIT if told is None else told  # it was removed with its end
 
     def rename(self, name: str, new: str) -> None:
-        """Give a container another name; raise NameTaken or InvalidName."""
-        self._store.containers.rename(self._find(name), new.removeprefix("/"))
+        """Give a container another name; raise NameTaken, SameName or InvalidName."""
+        self._store.containers.rename(self._store.containers.find(name), new.removeprefix("/"))
 
     def remove(self, name: str, force: bool = False, volumes: bool = False) -> None:
         """Delete a container; with `force` a running one is killed first.
@@ -385,32 +411,38 @@ class Containers:
             ContainerNotFound, StillRunning
         """
         del volumes  # bind mounts are the user's own
-        container = self._find(name)
-        state = container.state
+        try:
+            container, state = self._find(name)
+        except ContainerDamaged as e:
+            if not force or monitor.is_alive(self._store.containers.directory(e.id)):
+                raise
+            self._store.containers.discard(e.id)
+            return
         if state.status in (RUNNING, PAUSED):
             if not force:
                 raise StillRunning(container)
-            liveness.signal_init(state, 9)
-            liveness.await_init(state, None)
+            _end_now(state)
             if self._await_end(container) is None:
                 return
         with container.lock():
-            if container.state.status in (RUNNING, PAUSED):
+            state = container.state
+            if state.status in (RUNNING, PAUSED):
                 raise StillRunning(container)  # started again meanwhile
+            cgroups.remove(state.cgroups)  # of a start that was killed
             self._store.containers.remove(container)
 
     def port(self, name: str) -> tuple[PortView, ...]:
         """Return the published ports of a running container."""
         return tuple(
             PortView(p.container_port, p.protocol, p.host_ip or "0.0.0.0", p.host_port)  # noqa: S104
-            for p in published(self._find(name).state)
+            for p in published(self._find(name)[1])
         )
 
     def diff(self, name: str) -> tuple[ChangeView, ...]:
         """Return what the container changed in its image's files."""
         from minidock.layers.diff import changes  # only diff needs it
 
-        container = self._find(name)
+        container = self._store.containers.find(name)
         lowers = self._store.unpacked.lowers(container.record.layers)
         return tuple(ChangeView(*change) for change in changes(container.upper, lowers))
 
@@ -425,24 +457,82 @@ class Containers:
         reference = parse_reference(options.reference) if options.reference else None
         if reference and reference.digest:
             raise InvalidArgument("refusing to create a tag with a digest reference")
-        container = self._find(name)
-        with frozen(container.state, options.pause):
+        container, state = self._find(name)
+        with frozen(container, state, options.pause):
             return commit(self._config, self._store, container, options, reference)
 
 
 @contextlib.contextmanager
-def frozen(state: ContainerState, wanted: bool) -> Iterator[None]:
+def frozen(container: Container, state: ContainerState, wanted: bool) -> Iterator[None]:
     """Keep the processes of a running container from changing anything, if `wanted`."""
     if not wanted or state.status != RUNNING or not state.cgroups:
         yield
         return
-    cgroups.freeze(state.cgroups)
-    try:
+    # One at a time: the first to finish would let the container go on under the second. And
+    # whatever ends this process, the container must not stay as it is.
+    with Lock(container.file("freeze.lock")), undone(lambda: _thaw(state)):
+        cgroups.freeze(state.cgroups)
         yield
-    finally:
+
+
+def _end_now(state: ContainerState) -> None:
+    """Kill the container's init and wait for its end."""
+    _thaw(state)  # in cgroup v1 a frozen process does not even die
+    liveness.signal_init(state, SIGKILL)
+    liveness.await_init(state, None)
+
+
+def _thaw(state: ContainerState) -> None:
+    with contextlib.suppress(SystemFailure, Unsupported):  # it was removed meanwhile
         cgroups.thaw(state.cgroups)
 
 
 def published(state: ContainerState) -> tuple[PortMapping, ...]:
-    """Return the ports that lead into a running container."""
-    return Endpoint.from_json(state.endpoint).bindings if state.endpoint else ()
+    """Return the ports that lead into a running container; raise DataCorrupted."""
+    if not state.endpoint or state.status not in (RUNNING, PAUSED):
+        return ()
+    try:
+        return Endpoint.from_json(state.endpoint).bindings
+    except (LookupError, TypeError, ValueError) as e:
+        raise DataCorrupted("invalid state.json: endpoint") from e
+
+
+class _ShownImages:
+    """What the image of a container is called in a list, each name looked up once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ids: dict[str, str] = {}
+
+    def name_of(self, record: ContainerRecord) -> str:
+        """Return the name the user gave, or the image's id once it means another image."""
+        if record.image not in self._ids:
+            try:
+                entry = resolve(self._store.images, record.image).entry
+                self._ids[record.image] = entry.id
+            except MinidockError:
+                self._ids[record.image] = ""
+        return record.image if self._ids[record.image] == record.image_id else record.image_id
+
+
+def _check(options: CreateOptions) -> None:
+    """Refuse what could only fail at the start; make the missing sources of ``-v``.
+
+    Raises:
+        InvalidSignal, UnknownCapability, InvalidArgument
+    """
+    if options.stop_signal:
+        liveness.parse_signal(options.stop_signal)
+    check_security(options.cap_add, options.cap_drop, options.security_opt)
+    for bind in options.binds:
+        if os.path.exists(bind.source):
+            continue
+        if not bind.create:
+            raise InvalidArgument(
+                'invalid mount config for type "bind": bind source path does not exist: '
+                + bind.source
+            )
+        try:
+            make_directory(bind.source, 0o755)
+        except OSError as e:
+            raise SystemFailure.of("make the directory to mount", e) from e

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``exec``: one more process in a running container."""
 
+import contextlib
 import os
 
 from minidock.engine import liveness
@@ -15,14 +16,17 @@ from minidock.store.store import Store
 
 
 def execute(
-    store: Store, container: Container, options: ExecOptions, streams: Streams
+    store: Store,
+    container: Container,
+    state: ContainerState,
+    options: ExecOptions,
+    streams: Streams,
 ) -> Finished:
     """Run a command in a container; return its status, None when it was left running.
 
     Raises:
         NotRunning, Conflict for a paused container, CommandNotFound, CommandNotExecutable.
     """
-    state = container.state
     if state.status == PAUSED:
         raise Conflict(
             f"Container {container.name} is paused, unpause the container before exec"
@@ -89,6 +93,7 @@ def _attached(
     launched.start()
 
     def forward(number: int) -> None:
-        os.kill(launched.pid, number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(launched.pid, number)
 
     return console.relay(launched, ends, attach.ClientStreams(*streams), forward)

@@ -2,7 +2,7 @@
 """What `run` and `exec` have in common: environment, capabilities, system call filter."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from minidock.errors import InvalidArgument
@@ -51,7 +51,17 @@ def security_of(host: Mapping[str, Any], cache: str, *, privileged: bool = False
     )
 
 
-def _security_options(texts: tuple[str, ...]) -> dict[str, str]:
+def check_security(
+    cap_add: tuple[str, ...], cap_drop: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    """Raise UnknownCapability or InvalidArgument for a value that is none."""
+    capabilities.effective_set(
+        cap_add, cap_drop, privileged=False, bounding=capabilities.bounding()
+    )
+    _security_options(options)
+
+
+def _security_options(texts: Iterable[str]) -> dict[str, str]:
     options: dict[str, str] = {}
     for text in texts:
         key, separator, value = text.partition("=")

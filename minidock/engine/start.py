@@ -4,6 +4,7 @@
 The methods of `Starter` that take the monitor's part run in the container's monitor process.
 """
 
+import contextlib
 import os
 import time
 
@@ -11,13 +12,14 @@ from minidock.config import Config
 from minidock.engine import liveness
 from minidock.engine.execution import Security, security_of
 from minidock.engine.records import binds_of, publish_of, tmpfs_of
-from minidock.errors import InvalidArgument, MinidockError, SystemFailure
+from minidock.errors import DataCorrupted, InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities
 from minidock.network import files
 from minidock.network.bridge import DEFAULT_BRIDGE, Bridge, BridgeSettings
 from minidock.network.leases import Endpoint
+from minidock.network.links import raise_loopback
 from minidock.network.ports import plan_bindings
 from minidock.network.reservation import Reservation
 from minidock.oci.manifest import dump_json
@@ -35,6 +37,7 @@ from minidock.store.containers import (
     PAUSED,
     RUNNING,
     Container,
+    ContainerNotFound,
     ContainerState,
 )
 from minidock.store.store import Store
@@ -111,6 +114,10 @@ class Starter:
         layout = cgroup_plan.discover()
         limits = cgroup_plan.Limits()
         plan = cgroup_plan.plan(layout, self._container.id, limits, security.devices)
+        # On disk before they exist: whoever removes the container can find them.
+        paths = tuple(group.path for group in plan.groups)
+        self._state = self._state._replace(cgroups=paths)
+        self._container.set_state(self._state)
         group = cgroups.create(plan)
         self._warnings += group.warnings
         self._state = self._state._replace(cgroups=group.paths)
@@ -226,12 +233,14 @@ class Starter:
 
     def attach(self, started: console.Started) -> None:
         """Connect the waiting process to its network."""
-        if self._endpoint:
-            bridge = bridge_of(self._config, self._store)
-            try:
+        try:
+            if self._endpoint:
+                bridge = bridge_of(self._config, self._store)
                 self._warnings += bridge.attach(self._endpoint, started.pid)
-            except OSError as e:
-                raise SystemFailure.of("connect the network", e) from e
+            elif self._container.record.host["NetworkMode"] == "none":
+                _raise_loopback(started.pid)
+        except OSError as e:
+            raise SystemFailure.of("connect the network", e) from e
 
     def started(self, started: console.Started) -> monitor.Outcome:
         """Record that the container runs."""
@@ -279,30 +288,65 @@ class Starter:
 
 def finish(config: Config, store: Store, container: Container, state: ContainerState) -> None:
     """Give back what the container had, and record `state`; the caller holds its lock."""
-    if state.endpoint:
-        bridge_of(config, store).release(container.id)
-    if state.cgroups:
-        cgroups.remove(state.cgroups)
-    if container.record.host.get("AutoRemove"):
-        store.containers.remove(container)
-    else:
-        container.set_state(state._replace(endpoint=None, cgroups=()))
+    with contextlib.ExitStack() as steps:  # the later ones are taken if the first fail
+        if container.record.host.get("AutoRemove"):
+            steps.callback(store.containers.remove, container)
+        else:
+            steps.callback(container.set_state, state._replace(endpoint=None, cgroups=()))
+        if state.cgroups:
+            steps.callback(cgroups.remove, state.cgroups)
+        if state.endpoint:
+            steps.callback(bridge_of(config, store).release, container.id)
 
 
-def reconcile(config: Config, store: Store, container: Container) -> None:
-    """Record the end of a container whose monitor did not live to do it.
+def reconcile(config: Config, store: Store, container: Container) -> ContainerState:
+    """Return the state, having recorded an end that no monitor lived to record.
 
     Raises:
         ContainerNotFound: it was removed meanwhile.
+        DataCorrupted: the state can't be read, and the container runs.
     """
-    state = container.state
-    if state.status not in (RUNNING, PAUSED) or liveness.init_alive(state):
-        return
-    liveness.await_record(container)
-    with container.lock():
+    try:
         state = container.state
-        if state.status in (RUNNING, PAUSED) and not liveness.init_alive(state):
-            finish(config, store, container, liveness.ended(state))
+        if state.status not in (RUNNING, PAUSED) or liveness.init_alive(state):
+            return state
+        state = liveness.await_record(container)
+        if state.status not in (RUNNING, PAUSED):
+            return state
+    except DataCorrupted:
+        # A state is not synced: the power may have gone before it was on disk.
+        if liveness.monitor_alive(container):
+            raise
+        state = ContainerState(started=container.record.created)
+    state = liveness.ended(state)
+    try:
+        return _record_end(config, store, container, state)
+    except (OSError, SystemFailure):
+        return state  # such as a full disk: it has ended all the same
+
+
+def _record_end(
+    config: Config, store: Store, container: Container, state: ContainerState
+) -> ContainerState:
+    with container.lock():
+        try:
+            now = container.state
+            if now.status not in (RUNNING, PAUSED) or liveness.init_alive(now):
+                return now  # another process was faster
+        except DataCorrupted:
+            pass
+        finish(config, store, container, state)
+    if container.record.host.get("AutoRemove"):
+        raise ContainerNotFound(container.id)
+    return state
+
+
+def _raise_loopback(pid: int) -> None:
+    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        raise_loopback(namespace)
+    finally:
+        os.close(namespace)
 
 
 def bridge_of(config: Config, store: Store) -> Bridge:
