@@ -251,8 +251,6 @@ class Containers:
         Raises:
             InvalidFilter
         """
-        from minidock.engine.filters import container_filter  # only ps needs it
-
         accepts = container_filter(options.filters, self._store)
         everything = options.all or options.last > 0
         everything = everything or any(k in ("status", "exited") for k, _ in options.filters)

@@ -6,21 +6,16 @@ from typing import Any
 from minidock.config import Config
 from minidock.engine.clock import parse_rfc3339
 from minidock.engine.options import ListImages, PullOptions
+from minidock.engine.removal import Removal, User, plan_by_id, plan_by_name
 from minidock.engine.resolve import Resolved, resolve
 from minidock.engine.views import HistoryView, ImageView, Pulled, Removed
-from minidock.errors import Conflict, DataCorrupted, InvalidArgument, NotFound
-from minidock.oci.digest import ChainID, chain_ids, hex_of
+from minidock.errors import DataCorrupted, InvalidArgument, NotFound
+from minidock.oci.digest import ChainID, Digest, chain_ids
 from minidock.oci.reference import Reference, parse_reference
 from minidock.progress import Progress
-from minidock.store.containers import RUNNING, Container
-from minidock.store.images import ImageEntry, StoredImage
+from minidock.store.containers import PAUSED, RUNNING, ContainerNotFound
+from minidock.store.images import ImageEntry, StoredImage, Transaction
 from minidock.store.store import Store
-
-SHORT = 12
-
-
-class ImageInUse(Conflict):
-    """A container or another tag holds the image; the texts are docker's."""
 
 
 class Images:
@@ -67,7 +62,7 @@ class Images:
             created=parse_rfc3339(stored.image.created),
             size=self._size(stored),
             labels=stored.image.config.labels,
-            containers=len(self._users(entry)) if used else -1,
+            containers=len(self._users(entry.id)) if used else -1,
         )
 
     def _size(self, stored: StoredImage) -> int:
@@ -123,23 +118,33 @@ class Images:
         with self._store.images.transaction() as tx:
             resolved = resolve(self._store.images, name)
             entry = resolved.entry
-            siblings = [e for e in tx.entries if e.id == entry.id]
-            tags = tuple(e.name for e in siblings if e.name)
-            by_tag = resolved.reference is not None and not resolved.reference.digest
-            if by_tag and len(tags) > 1:
-                tx.untag(entry.name)
-                return (Removed("Untagged", _familiar(entry.name)),)
-            self._check_removable(resolved, name, tags, force)
+            removal = self._plan_removal(tx, resolved, name, force)
             chains = self._chains(entry)
-            for sibling in siblings:
-                tx.drop(sibling.manifest.digest)
-        steps = [Removed("Untagged", _familiar(tag)) for tag in tags]
-        digests = {d for e in siblings for d in e.digests}
-        steps += [Removed("Untagged", _familiar_digest(d)) for d in sorted(digests)]
-        steps.append(Removed("Deleted", entry.id))
-        if prune:
-            steps += self._collect(chains)
+            for reference in removal.untag:
+                (tx.forget_digest if "@" in reference else tx.untag)(reference)
+            if removal.delete:
+                for sibling in tx.entries:
+                    if sibling.id == entry.id:
+                        tx.drop(sibling.manifest.digest)
+        steps = [Removed("Untagged", _familiar(reference)) for reference in removal.untag]
+        if removal.delete:
+            steps.append(Removed("Deleted", entry.id))
+            steps += self._collect(chains) if prune else ()
         return tuple(steps)
+
+    def _plan_removal(
+        self, tx: Transaction, resolved: Resolved, name: str, force: bool
+    ) -> Removal:
+        image = resolved.entry.id
+        siblings = [entry for entry in tx.entries if entry.id == image]
+        references = [entry.name for entry in siblings if entry.name]
+        references += sorted({digest for entry in siblings for digest in entry.digests})
+        users = self._users(image)
+        named = resolved.reference
+        if named is None:
+            return plan_by_id(image, references, users, force=force)
+        full = f"{named.name}@{named.digest}" if named.digest else str(named)
+        return plan_by_name(image, name, full, references, users, force=force)
 
     def _chains(self, entry: ImageEntry) -> dict[str, ChainID]:
         try:
@@ -157,43 +162,27 @@ class Images:
             if diff_id in gone
         )
 
-    def _users(self, entry: ImageEntry) -> tuple[Container, ...]:
-        everyone = self._store.containers.all()
-        return tuple(c for c in everyone if c.record.image_id == entry.id)
+    def _users(self, image: Digest) -> tuple[User, ...]:
+        from minidock.engine.liveness import (
+            init_alive,
+            monitor_alive,
+        )  # images needs no runtime
 
-    def _check_removable(
-        self, resolved: Resolved, name: str, tags: tuple[str, ...], force: bool
-    ) -> None:
-        entry = resolved.entry
-        short = hex_of(entry.id)[:SHORT]
-        if resolved.reference is None:
-            repositories = {tag.rpartition(":")[0] for tag in tags}
-            if len(repositories) > 1 and not force:
-                raise ImageInUse(
-                    f"conflict: unable to delete {short} (must be forced) - image is "
-                    "referenced in multiple repositories"
-                )
-        for container in self._users(entry):
-            user = container.id[:SHORT]
-            running = container.state.status == RUNNING
-            if resolved.reference is not None and not force:
-                raise ImageInUse(
-                    f'conflict: unable to remove repository reference "{name}" (must force) - '
-                    f"container {user} is using its referenced image {short}"
-                )
-            if resolved.reference is None and (running or not force):
-                how = "cannot be forced" if running else "must be forced"
-                what = "running" if running else "stopped"
-                raise ImageInUse(
-                    f"conflict: unable to delete {short} ({how}) - image is being used by "
-                    f"{what} container {user}"
-                )
+        users = []
+        for container in self._store.containers.all():
+            if container.record.image_id != image:
+                continue
+            try:
+                state = container.state
+            except ContainerNotFound:
+                continue  # removed meanwhile
+            except DataCorrupted:
+                users.append(User(container.id, liveness.monitor_alive(container)))
+                continue
+            running = state.status in (RUNNING, PAUSED) and liveness.init_alive(state)
+            users.append(User(container.id, running))
+        return tuple(users)
 
 
 def _familiar(name: str) -> str:
     return parse_reference(name, default_tag="").familiar
-
-
-def _familiar_digest(text: str) -> str:
-    name, _, digest = text.partition("@")
-    return f"{_familiar(name)}@{digest}"
