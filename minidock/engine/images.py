@@ -163,10 +163,7 @@ class Images:
         )
 
     def _users(self, image: Digest) -> tuple[User, ...]:
-        from minidock.engine.liveness import (
-            init_alive,
-            monitor_alive,
-        )  # images needs no runtime
+        from minidock.engine import liveness  # images needs no runtime
 
         users = []
         for container in self._store.containers.all():
