@@ -7,6 +7,8 @@ The methods of `Starter` that take the monitor's part run in the container's mon
 import contextlib
 import os
 import time
+from binascii import crc32
+from typing import TYPE_CHECKING
 
 from minidock.config import Config
 from minidock.engine import liveness
@@ -17,11 +19,7 @@ from minidock.fs.atomic import write_file
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities
 from minidock.network import files
-from minidock.network.bridge import DEFAULT_BRIDGE, Bridge, BridgeSettings
-from minidock.network.leases import Endpoint
-from minidock.network.links import raise_loopback
 from minidock.network.ports import plan_bindings
-from minidock.network.reservation import Reservation
 from minidock.oci.manifest import dump_json
 from minidock.oci.runtime import Mount
 from minidock.rootfs import overlay
@@ -42,6 +40,13 @@ from minidock.store.containers import (
 )
 from minidock.store.store import Store
 from minidock.store.unpacked import boot_id
+
+if TYPE_CHECKING:
+    from minidock.network.bridge import Bridge
+    from minidock.network.leases import Endpoint
+    from minidock.network.reservation import Reservation
+
+USUAL_ROOT = "/var/lib/minidock"
 
 PRIVATE = ("bridge", "default")
 """Network modes that put a container on the bridge."""
@@ -237,8 +242,6 @@ class Starter:
             if self._endpoint:
                 bridge = bridge_of(self._config, self._store)
                 self._warnings += bridge.attach(self._endpoint, started.pid)
-            elif self._container.record.host["NetworkMode"] == "none":
-                _raise_loopback(started.pid)
         except OSError as e:
             raise SystemFailure.of("connect the network", e) from e
 
@@ -341,17 +344,19 @@ def _record_end(
     return state
 
 
-def _raise_loopback(pid: int) -> None:
-    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        raise_loopback(namespace)
-    finally:
-        os.close(namespace)
-
-
-def bridge_of(config: Config, store: Store) -> Bridge:
+def bridge_of(config: Config, store: Store) -> "Bridge":
     """Return the bridge of this store; a root of its own has a bridge of its own."""
-    return Bridge(BridgeSettings(store.layout.network, DEFAULT_BRIDGE, config.bridge_subnet))
+    from minidock.network.bridge import Bridge, BridgeSettings  # 10 ms, not for host and none
+
+    name = bridge_name(store.layout.root)
+    return Bridge(BridgeSettings(store.layout.network, name, config.bridge_subnet))
+
+
+def bridge_name(root: str) -> str:
+    """Return the name of the bridge of the state directory `root`, at most 15 characters."""
+    if root == USUAL_ROOT:
+        return "minidock0"
+    return f"minidock-{crc32(root.encode()) & 0xFFFFFF:06x}"
 
 
 def _host_file(path: str) -> str:

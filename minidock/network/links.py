@@ -72,17 +72,6 @@ def join(endpoint: Endpoint, bridge: str, namespace: int) -> None:
     _await_carrier(endpoint.veth, bridge)
 
 
-def raise_loopback(namespace: int) -> None:
-    """Bring ``lo`` up in network namespace `namespace` (a descriptor): network ``none``.
-
-    The calling process must have one thread. Raises OSError.
-    """
-    with netlink.network_namespace(namespace):
-        inside = Netlink(NETLINK_ROUTE)
-    with inside:
-        inside.perform([netlink.link_up(netlink.LOOPBACK_INDEX)])
-
-
 def rejoin(veths: list[str], bridge: str) -> None:
     """Make interfaces ports of a bridge that was made anew; those that are gone don't count."""
     index = if_nametoindex(bridge)

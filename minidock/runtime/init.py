@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Never
 
 from minidock.fs.rooted import RootedDir
-from minidock.linux import mounts, namespaces
+from minidock.linux import interfaces, mounts, namespaces
 from minidock.linux.openat import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from minidock.oci.runtime import Spec
 from minidock.runtime import child, commands, messages
@@ -86,6 +86,8 @@ class Init:
         # The cgroup namespace shows the group that its maker is in, so the group comes first.
         # It waits for RCU: meanwhile the parent may set up the network.
         namespaces.unshare(flags & ~namespaces.CLONE_NEWCGROUP)
+        if flags & namespaces.CLONE_NEWNET:
+            interfaces.bring_up("lo")
         reporter.send(messages.READY)
         reporter.at(messages.CGROUP)
         child.join_cgroups(self._plan.cgroup)

@@ -441,15 +441,6 @@ def test_without_nft_there_is_a_warning(place: Place, monkeypatch: pytest.Monkey
         assert ask(endpoint.address, 80) == endpoint.gateway
 
 
-def test_loopback_alone_is_raised_for_network_none() -> None:
-    """127.0.0.1 answers, and there is nothing else."""
-    with namespace() as pid:
-        fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
-        links.raise_loopback(fd)
-        os.close(fd)
-        assert ask("127.0.0.1", 80, pid=pid) == "127.0.0.1"
-
-
 def test_refusals_of_the_kernel_name_the_object(place: Place) -> None:
     """An OSError says which interface or address could not be made."""
     endpoint, pid, _ = place.start()

@@ -360,6 +360,10 @@ class TestIsolation:
         """Pings and low ports are for every user."""
         assert box.sh("cd /proc/sys/net/ipv4; cat ping_group_range") == ["0\t2147483647"]
 
+    def test_loopback_is_up(self, box: Box) -> None:
+        """Also where nobody attaches a network."""
+        assert box.sh("cat /sys/class/net/lo/flags") == ["0x9"]
+
     def test_read_only_root(self, box: Box) -> None:
         """Nothing can be written but to mounts; mount points are still made."""
         lines = box.sh(
