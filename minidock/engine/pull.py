@@ -2,8 +2,10 @@
 """``pull``: from a reference to an image whose layers are unpacked and verified."""
 
 import contextlib
+import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,12 +13,19 @@ from minidock import progress as events
 from minidock.config import Config
 from minidock.engine.options import PullOptions
 from minidock.engine.views import Pulled
-from minidock.errors import NotFound, SystemFailure, Unavailable
+from minidock.errors import DataCorrupted, NotFound, SystemFailure, Unavailable
 from minidock.fs.atomic import make_directory
 from minidock.fs.locks import Lock
+from minidock.fs.trees import remove
 from minidock.layers.apply import Limits, apply
 from minidock.layers.compression import decompress
-from minidock.oci.content import DigestMismatch, HashingReader, Reader, VerifiedReader
+from minidock.oci.content import (
+    DigestMismatch,
+    HashingReader,
+    Reader,
+    SizeMismatch,
+    VerifiedReader,
+)
 from minidock.oci.descriptor import Descriptor, Document, InvalidDocument, Platform
 from minidock.oci.digest import DiffID, hex_of
 from minidock.oci.image import Image
@@ -28,13 +37,19 @@ from minidock.registry.client import BlobStream, Registry, connect
 from minidock.registry.transport import Interrupted
 from minidock.runtime.workers import run_all
 from minidock.store.chains import LayerRecord
-from minidock.store.scratch import scratch
+from minidock.store.scratch import scratch, sweep
 from minidock.store.store import Store
 from minidock.store.unpacked import boot_id
 
 CHUNK = 1 << 18
 MAX_BREAKS = 8
 FLUSH_SECONDS = 0.05
+PROGRESS = 1 << 20
+"""Bytes after which the breaks of a connection are counted anew."""
+
+FIRST_PAUSE, LAST_PAUSE = 0.05, 3.0
+"""Seconds before a broken connection is made again, doubled each time."""
+
 _EVENTS = {
     kind.__name__: kind
     for kind in (
@@ -57,6 +72,16 @@ class PlatformNotFound(NotFound):
         super().__init__(
             f"no matching manifest for {platform} in the manifest list entries",
             hint=f"there is: {there or 'nothing'}",
+        )
+
+
+class WrongPlatform(NotFound):
+    """The only image there is, is for another platform; the text is docker's."""
+
+    def __init__(self, reference: Reference, wanted: Platform, actual: Platform) -> None:
+        super().__init__(
+            f"image with reference {reference.familiar} was found but does not match the "
+            f"specified platform: wanted {wanted}, actual: {actual}"
         )
 
 
@@ -87,11 +112,35 @@ def pull(
             top = registry.manifest(reference.target)
             manifest = _manifest_for(registry, top, platform)
             image = registry.config(manifest.value.config)
+            if not platform.accepts(image.value.platform):
+                _other_platform(reference, platform, image.value.platform, options, progress)
             layers = _pair(manifest.value, image.value)
             _fetch(store, registry, layers, progress)
             return _publish(store, reference, top, manifest, image)
-    except OSError as e:
-        raise SystemFailure.of("pull", e) from e
+    except (OSError, SystemFailure) as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            store.collect()  # the layers that did arrive are of no use, and others need room
+        if isinstance(e, OSError):
+            raise SystemFailure.of("pull", e) from e
+        raise
+
+
+def _other_platform(
+    reference: Reference,
+    wanted: Platform,
+    actual: Platform,
+    options: PullOptions,
+    progress: Progress,
+) -> None:
+    """Refuse an image that is not for the platform asked for, warn if none was."""
+    if options.platform:
+        raise WrongPlatform(reference, wanted, actual)
+    progress(
+        events.Warned(
+            f"The requested image's platform ({actual}) does not match the detected host "
+            f"platform ({wanted}) and no specific platform was requested"
+        )
+    )
 
 
 def _manifest_for(
@@ -103,6 +152,10 @@ def _manifest_for(
         if chosen is None:
             raise PlatformNotFound(platform, top.value)
         document = registry.manifest(chosen.digest)
+        if document.descriptor.size != chosen.size:
+            raise SizeMismatch(
+                f"manifest {chosen.digest}", chosen.size, str(document.descriptor.size)
+            )
     if isinstance(document.value, Index):
         raise InvalidDocument(f"invalid index: {document.descriptor.digest} is an index again")
     return Document(document.descriptor, document.raw, document.value)
@@ -133,7 +186,11 @@ def _fetch(
     # The largest first: the last worker to finish then has the least left to do.
     ordered = sorted(missing.values(), key=lambda layer: -layer.blob.size)
     jobs = [_job(store, registry, layer) for layer in ordered]
-    run_all(jobs, max(2, os.cpu_count() or 2), lambda event: progress(_decode(event)))
+    try:
+        run_all(jobs, max(2, os.cpu_count() or 2), lambda event: progress(_decode(event)))
+    except BaseException:
+        sweep(store.layout)  # what the jobs that were ended had half made
+        raise
     if missing:
         store.sync()
         store.unpacked.mark_synced(tuple(missing))
@@ -190,15 +247,7 @@ def _flushing(store: Store) -> Iterator[None]:
 
 def _fetch_layer(store: Store, registry: Registry, layer: _Layer, tell: Progress) -> None:
     with scratch(store.layout) as directory:
-        if store.blobs.has(layer.blob):
-            with store.blobs.open(layer.blob.digest) as file:
-                source = VerifiedReader(
-                    _Ticking(file, layer.blob, events.LayerExtracting, tell),
-                    layer.blob.digest,
-                    layer.blob.size,
-                    f"blob {layer.blob.digest}",
-                )
-                _unpack(store, source, layer, directory)
+        if store.blobs.has(layer.blob) and _unpack_stored(store, layer, directory, tell):
             return
         with (
             open(f"{directory}/blob", "xb", buffering=0) as copy,
@@ -213,6 +262,24 @@ def _fetch_layer(store: Store, registry: Registry, layer: _Layer, tell: Progress
             _unpack(store, _Tee(source, copy.fileno()), layer, directory)
         tell(events.LayerVerified(layer.blob.digest))
         store.blobs.adopt(f"{directory}/blob", layer.blob.digest, durable=False)
+
+
+def _unpack_stored(store: Store, layer: _Layer, directory: str, tell: Progress) -> bool:
+    """Unpack the layer from the blob that is here; a damaged blob is deleted: return False."""
+    try:
+        with store.blobs.open(layer.blob.digest) as file:
+            source = VerifiedReader(
+                _Ticking(file, layer.blob, events.LayerExtracting, tell),
+                layer.blob.digest,
+                layer.blob.size,
+                f"blob {layer.blob.digest}",
+            )
+            _unpack(store, source, layer, directory)
+    except DataCorrupted:
+        store.blobs.remove(layer.blob.digest)
+        remove(f"{directory}/layer")
+        return False
+    return True
 
 
 def _unpack(store: Store, source: Reader, layer: _Layer, directory: str) -> None:
@@ -303,6 +370,7 @@ class _ResumingBlob:
         self._stream: BlobStream | None = None
         self._position = 0
         self._breaks = 0
+        self._last_break = 0
 
     def __enter__(self) -> "_ResumingBlob":
         return self
@@ -324,15 +392,23 @@ class _ResumingBlob:
                 data = self._stream.read(size)
             except Interrupted as e:
                 self._close()
-                self._breaks += 1
-                if self._breaks > MAX_BREAKS:
-                    raise Unavailable(
-                        f"{self._registry.host}: the connection broke {self._breaks} times",
-                        hint=e.message,
-                    ) from e
+                self._count_break(e)
                 continue
             self._position += len(data)
             return data
+
+    def _count_break(self, cause: Interrupted) -> None:
+        """Wait before another attempt; a connection that brought something is forgiven."""
+        if self._position - self._last_break >= PROGRESS:
+            self._breaks = 0
+        self._last_break = self._position
+        self._breaks += 1
+        if self._breaks > MAX_BREAKS:
+            raise Unavailable(
+                f"{self._registry.host}: the connection broke {self._breaks} times",
+                hint=cause.message,
+            ) from cause
+        time.sleep(min(FIRST_PAUSE * 2 ** (self._breaks - 1), LAST_PAUSE))
 
     def _open(self) -> BlobStream:
         stream = self._registry.blob(self._blob, self._position)
