@@ -9,9 +9,12 @@ ZERO = "0001-01-01T00:00:00Z"
 
 
 def rfc3339(seconds: float) -> str:
-    """Return the time `seconds` after the epoch; ZERO for 0."""
-    if seconds <= 0:
-        return ZERO
+    """Return the time `seconds` after the epoch; ZERO for 0, which stands for never."""
+    return exact_rfc3339(seconds) if seconds > 0 else ZERO
+
+
+def exact_rfc3339(seconds: float) -> str:
+    """Return the time `seconds` (not negative) after the epoch."""
     whole = int(seconds)
     nanoseconds = round((seconds - whole) * 1e6) * 1000
     if nanoseconds >= 1_000_000_000:

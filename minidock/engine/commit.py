@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``commit``: a container's writable layer becomes an image's topmost layer."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -8,9 +9,9 @@ from typing import Any
 
 from minidock.config import Config
 from minidock.engine.changes import apply_changes
-from minidock.engine.clock import rfc3339
+from minidock.engine.clock import exact_rfc3339
 from minidock.engine.options import CommitOptions
-from minidock.errors import SystemFailure
+from minidock.errors import InvalidArgument, SystemFailure
 from minidock.fs.atomic import make_directory
 from minidock.layers.apply import Limits, apply
 from minidock.layers.compression import compress
@@ -19,7 +20,7 @@ from minidock.oci.content import HashingWriter
 from minidock.oci.descriptor import Descriptor
 from minidock.oci.digest import DiffID, Digest
 from minidock.oci.image import History, Image, ImageConfig
-from minidock.oci.manifest import Manifest
+from minidock.oci.manifest import MAX_LAYERS, Manifest
 from minidock.oci.media_types import (
     DOCKER_LAYER_GZIP,
     DOCKER_MANIFEST,
@@ -55,14 +56,23 @@ def commit(
     record = container.record
     base = store.images.read(Descriptor(record.manifest_type, record.manifest, 0))
     image_config = apply_changes(_image_config(container, base), options.changes)
+    if len(base.layers) >= MAX_LAYERS:
+        raise InvalidArgument(
+            "max depth exceeded", hint=f"an image may have at most {MAX_LAYERS} layers"
+        )
+    epoch = config.source_date_epoch
+    created = time.time() if epoch is None else epoch
     try:
         with store.lease():
             layer, diff_id = _write_layer(config, store, container, base)
-            created = config.source_date_epoch or time.time()
             image = _image(base, image_config, diff_id, options, container, created)
             return _publish(store, base, image, layer, reference)
-    except OSError as e:
-        raise SystemFailure.of("commit", e) from e
+    except (OSError, SystemFailure) as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            store.collect()  # a layer that was published but has no image
+        if isinstance(e, OSError):
+            raise SystemFailure.of("commit", e) from e
+        raise
 
 
 def _image_config(container: Container, base: StoredImage) -> ImageConfig:
@@ -80,16 +90,22 @@ def _image(
 ) -> Image:
     config = container.record.config
     command = " ".join([*config.get("Entrypoint", ()), *config.get("Cmd", ())])
-    when = rfc3339(created)
+    when = exact_rfc3339(created)
     step = History(when, command, options.author, options.message)
     return base.image._replace(
         config=image_config,
         diff_ids=(*base.image.diff_ids, diff_id),
-        history=(*base.image.history, step),
+        history=(*_complete_history(base.image), step),
         created=when,
         author=options.author,
         extra={k: v for k, v in base.image.extra.items() if k not in _STALE},
     )
+
+
+def _complete_history(image: Image) -> tuple[History, ...]:
+    """Return the history with a step for each layer: the new step must not be another's."""
+    told = sum(not step.empty_layer for step in image.history)
+    return (*image.history, *[History()] * (len(image.diff_ids) - told))
 
 
 _STALE = {"container", "container_config", "docker_version", "id", "parent"}
@@ -129,7 +145,7 @@ def _write_layer(
             _packing(container.upper, lowers, directory, write_end, config.source_date_epoch),
             _unpacking(directory, read_end, write_end),
         )
-        packed, applied = run_all(jobs, 2, _no_event, (read_end, write_end))
+        packed, applied = run_all(jobs, len(jobs), _no_event, (read_end, write_end))
         diff_id, digest, size = packed
         record = LayerRecord(applied[0], applied[1], tuple(applied[2]), boot_id())
         store.unpacked.publish(f"{directory}/layer", DiffID(diff_id), record)

@@ -3,6 +3,7 @@
 
 import contextlib
 import io
+import json
 import os
 import tarfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from minidock import progress
 from minidock.config import Config
 from minidock.engine.engine import Engine
 from minidock.engine.options import (
@@ -17,15 +19,18 @@ from minidock.engine.options import (
     CommitOptions,
     CreateOptions,
     ListContainers,
+    ListImages,
     PullOptions,
     Streams,
 )
-from minidock.errors import DataCorrupted, InvalidArgument
+from minidock.engine.removal import ImageInUse
+from minidock.errors import DataCorrupted, InvalidArgument, NotFound, SystemFailure
+from minidock.linux import mounts
 from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
 from minidock.progress import ignore
 from minidock.store.containers import ContainerNotFound
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry import FakeRegistry, Reset, Stall
 
 pytestmark = pytest.mark.root
 
@@ -255,3 +260,253 @@ def test_moved_tag_shows_the_image_id(engine: Engine, image: str) -> None:
     engine.containers.commit("changed", CommitOptions(image))
     (view,) = engine.containers.list(ListContainers(all=True))
     assert view.image == before
+
+
+# Pull.
+
+
+def pull(engine: Engine, name: str, **options: object) -> list[progress.Event]:
+    told: list[progress.Event] = []
+    engine.images.pull(parse_reference(name), PullOptions(**options), told.append)  # type: ignore[arg-type]
+    return told
+
+
+def leftovers(root: str) -> list[str]:
+    """Return what a failed pull must not leave."""
+    found = []
+    for directory in ("tmp", "layers", "images/blobs/sha256"):
+        found += [f"{directory}/{name}" for name in os.listdir(f"{root}/{directory}")]
+    return found
+
+
+def test_second_pull_moves_no_layer(engine: Engine, registry: FakeRegistry, image: str) -> None:
+    """Layers that are here are not asked for again, and the image is up to date."""
+    registry.requests.clear()
+    layers = [layer["digest"] for layer in registry.manifest("app", "1")["layers"]]
+    pulled = engine.images.pull(parse_reference(image), PullOptions(), ignore)
+    assert pulled.up_to_date
+    assert sum(registry.count("GET", digest) for digest in layers) == 0
+
+
+def test_broken_connection_is_taken_up_where_it_broke(
+    engine: Engine, registry: FakeRegistry, base_layer: bytes
+) -> None:
+    """A reset in the middle costs a Range request, not the layer."""
+    registry.fail(r"/blobs/", *[Reset(after=200_000)] * 3)
+    pull(engine, f"{registry.host}/app:1")
+    assert run(engine, f"{registry.host}/app:1", "cat", "/etc/second").output == "two"
+    assert any("Range" in headers for _, _, headers in registry.requests)
+
+
+def test_wrong_diff_id_leaves_nothing(
+    engine: Engine, registry: FakeRegistry, root: str
+) -> None:
+    """A layer that is not what the config promises is refused, and nothing of it kept."""
+    rootfs = {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]}
+    registry.add_image("bad", "1", [tar_of({"a": b"b"})], config={"rootfs": rootfs})
+    with pytest.raises(DataCorrupted, match="digest mismatch"):
+        pull(engine, f"{registry.host}/bad:1")
+    assert leftovers(root) == []
+    assert engine.images.list(ListImages()) == ()
+
+
+def test_corrupt_layer_leaves_nothing(
+    engine: Engine, registry: FakeRegistry, root: str
+) -> None:
+    """Bytes that are not what their digest promises are refused, and nothing of them kept."""
+    registry.add_image("bad", "1", [tar_of({"a": b"b"})])
+    digest = registry.manifest("bad", "1")["layers"][0]["digest"]
+    size = registry.manifest("bad", "1")["layers"][0]["size"]
+    registry.add_blob("bad", b"x" * size, digest)
+    with pytest.raises(DataCorrupted):
+        pull(engine, f"{registry.host}/bad:1")
+    assert leftovers(root) == []
+
+
+def test_failing_layer_ends_the_others(
+    engine: Engine, registry: FakeRegistry, root: str, base_layer: bytes
+) -> None:
+    """The half-made layers of the jobs that were ended are gone when the command is."""
+    registry.add_image("bad", "1", [base_layer, tar_of({"a": b"b"})])
+    big, small = registry.manifest("bad", "1")["layers"]
+    registry.fail(big["digest"], Stall(after=100_000), always=True)
+    registry.add_blob("bad", b"x" * small["size"], small["digest"])
+    with pytest.raises(DataCorrupted):
+        pull(engine, f"{registry.host}/bad:1")
+    assert os.listdir(f"{root}/tmp") == []
+
+
+def test_index_entry_of_the_wrong_size(engine: Engine, registry: FakeRegistry) -> None:
+    """A manifest must have the size its index says."""
+    manifest = registry.manifest("app", "1")
+    raw = json.dumps(manifest).encode()
+    digest = registry.add_manifest("app", "", raw, manifest["mediaType"])
+    entry = {
+        "mediaType": manifest["mediaType"],
+        "digest": digest,
+        "size": len(raw) + 1,
+        "platform": {"os": "linux", "architecture": "amd64"},
+    }
+    kind = "application/vnd.oci.image.index.v1+json"
+    index = {"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}
+    registry.add_manifest("app", "index", index, kind)
+    with pytest.raises(DataCorrupted, match="size mismatch"):
+        pull(engine, f"{registry.host}/app:index")
+
+
+def test_missing_platform(engine: Engine, registry: FakeRegistry) -> None:
+    """Docker's text, and what there is."""
+    arm = registry.add_image("arm", "1", [], config={"architecture": "arm64"})
+    registry.add_index("arm", "all", {"linux/arm64": arm})
+    with pytest.raises(NotFound, match="no matching manifest for linux/amd64") as caught:
+        pull(engine, f"{registry.host}/arm:all")
+    assert "linux/arm64" in (caught.value.hint or "")
+
+
+def test_image_of_another_platform(engine: Engine, registry: FakeRegistry) -> None:
+    """An image without an index is taken with a warning, or refused if one was asked for."""
+    registry.add_image("arm", "1", [], config={"architecture": "arm64"})
+    name = f"{registry.host}/arm:1"
+    (warned,) = [e for e in pull(engine, name) if isinstance(e, progress.Warned)]
+    assert "(linux/arm64) does not match the detected host platform" in warned.message
+    with pytest.raises(NotFound, match="does not match the specified platform"):
+        pull(engine, name, platform=Platform("linux", "amd64"))
+
+
+def test_damaged_blob_is_fetched_again(
+    engine: Engine, registry: FakeRegistry, image: str, root: str
+) -> None:
+    """A pull mends a store whose layer was lost and whose blob was changed."""
+    manifest = registry.manifest("app", "1")
+    blob = Path(root, "images/blobs/sha256", manifest["layers"][0]["digest"][7:])
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    for layer in os.listdir(f"{root}/layers"):
+        os.unlink(f"{root}/layers/{layer}/layer.json")
+    with pytest.raises(DataCorrupted, match="is not unpacked"):
+        run(engine, image, "true", remove=True)
+    pull(engine, image)
+    assert run(engine, image, "cat", "/etc/second").output == "two"
+
+
+def test_pulls_at_once_fetch_each_layer_once(
+    registry: FakeRegistry, config: Config, root: str
+) -> None:
+    """Four processes that pull the same image share the work."""
+    name = f"{registry.host}/app:1"
+    children = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                pull(Engine(config), name)
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
+    for layer in registry.manifest("app", "1")["layers"]:
+        assert registry.count("GET", layer["digest"]) == 1
+    assert len(os.listdir(f"{root}/layers")) == 2
+    assert os.listdir(f"{root}/tmp") == []
+
+
+def test_full_disk_keeps_nothing_of_a_pull(
+    registry: FakeRegistry, base_layer: bytes, tmp_path: Path
+) -> None:
+    """The message says so, and the room is there again."""
+    registry.add_image(
+        "huge", "1", [tar_of({"small": b"s"}), tar_of({"big": os.urandom(6 << 20)})]
+    )
+    place = tmp_path / "small"
+    place.mkdir()
+    mounts.mount("tmpfs", str(place), "tmpfs", "size=8m")
+    try:
+        engine = Engine(Config(f"{place}/state", Platform("linux", "amd64")))
+        engine.images.list(ListImages())
+        before = os.statvfs(place).f_bfree
+        with pytest.raises(SystemFailure, match="no space left on device"):
+            pull(engine, f"{registry.host}/huge:1")
+        assert (before - os.statvfs(place).f_bfree) * os.statvfs(place).f_bsize <= 65536
+        assert leftovers(f"{place}/state") == []
+    finally:
+        mounts.detach(str(place))
+
+
+# Commit.
+
+
+def committed(engine: Engine, *commands: str, image: str, **options: object) -> str:
+    run(engine, image, "sh", "-c", "; ".join(commands), name="work", **options)
+    try:
+        return engine.containers.commit("work", CommitOptions("made:1", message="m"))
+    finally:
+        engine.containers.remove("work")
+
+
+def test_commit_keeps_what_changed(engine: Engine, image: str) -> None:
+    """New files are in the new image, removed ones are not, the rest is the base's."""
+    committed(engine, "echo new > /etc/new", "rm /etc/second", image=image)
+    ran = run(engine, "made:1", "sh", "-c", "cat /etc/new; cat /etc/second 2>&1")
+    assert ran.output.startswith("new\n")
+    assert "No such file" in ran.output
+    history = engine.images.history("made:1")
+    assert (history[0].comment, len(history)) == ("m", 3)
+
+
+def test_commits_of_the_same_content_are_the_same_image(engine: Engine, image: str) -> None:
+    """With a fixed time the image's id depends on the content alone."""
+    ids = {committed(engine, "echo new > /tmp/new", image=image) for _ in range(2)}
+    assert len(ids) == 1
+    assert len(engine.images.list(ListImages(name="made"))) == 1
+
+
+def test_commit_at_the_epoch(config: Config, image: str) -> None:
+    """SOURCE_DATE_EPOCH=0 is a time like another."""
+    engine = Engine(config._replace(source_date_epoch=0))
+    committed(engine, "touch /new", image=image)
+    assert engine.images.inspect("made:1")["Created"] == "1970-01-01T00:00:00Z"
+
+
+def test_commit_of_an_image_without_history(
+    engine: Engine, registry: FakeRegistry, base_layer: bytes
+) -> None:
+    """The new step is the new layer's, not the base's first."""
+    registry.add_image("bare", "1", [base_layer], config={"history": []})
+    name = f"{registry.host}/bare:1"
+    pull(engine, name)
+    committed(engine, "echo 12345 > /new", "rm /bin/pwd", image=name, env=("PATH=/bin",))
+    assert engine.images.history("made:1")[0].size == 6
+
+
+# Removing images.
+
+
+def test_image_of_a_container_is_kept(engine: Engine, image: str) -> None:
+    """Docker's conflict; with force the stopped container keeps what it needs."""
+    run(engine, image, "true", name="user")
+    with pytest.raises(ImageInUse, match="must force"):
+        engine.images.remove(image)
+    steps = engine.images.remove(image, force=True)
+    assert [step.action for step in steps] == ["Untagged", "Untagged", "Deleted"]
+    engine.containers.start("user")
+    assert engine.containers.wait("user") == 0
+
+
+def test_removed_image_frees_its_room(engine: Engine, image: str, root: str) -> None:
+    """Layers and blobs go with the last image that has them."""
+    steps = engine.images.remove(image)
+    assert [step.action for step in steps] == ["Untagged"] * 2 + ["Deleted"] * 3
+    assert leftovers(root) == []
+
+
+def test_damaged_image_can_be_listed_removed_and_pulled(
+    engine: Engine, image: str, root: str
+) -> None:
+    """A config that was lost makes no verb but run fail."""
+    (view,) = engine.images.list(ListImages())
+    Path(root, "images/blobs/sha256", view.id[7:]).unlink()
+    assert [row.id for row in engine.images.list(ListImages())] == [view.id]
+    engine.images.remove(image)
+    pull(engine, image)
+    assert run(engine, image, "cat", "/etc/second").output == "two"
