@@ -194,9 +194,7 @@ def is_live(container: Container) -> bool:
 
 def ended(state: ContainerState) -> ContainerState:
     """Return `state` for a container whose end nobody recorded."""
-    return state._replace(
-        status=EXITED, pid=0, exit_code=UNKNOWN_EXIT, finished=time.time(), endpoint=None
-    )
+    return state._replace(status=EXITED, pid=0, exit_code=UNKNOWN_EXIT, finished=time.time())
 
 
 def exit_status_of(error: MinidockError) -> int:
