@@ -46,7 +46,7 @@ def network() -> Iterator[None]:
         os.close(outside)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def registry(network: None) -> Iterator[FakeRegistry]:
     """What stands in for docker.io."""
     with FakeRegistry() as fake:

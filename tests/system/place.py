@@ -195,6 +195,15 @@ def _comm(pid: int) -> str:
         return ""
 
 
+def lives(pid: int) -> bool:
+    """Tell whether a process has not ended; a zombie has."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def _lines(path: str, part: str) -> list[str]:
     with open(path) as file:
         return [line for line in file if part in line]

@@ -113,3 +113,12 @@ def test_a_container_from_start_to_removal(minidock: Place):
     assert minidock("wait", "worker") == "137\n"
     assert minidock("rm", "worker") == "worker\n"
     assert minidock("ps", "-aq") == ""
+
+
+def test_diff_and_commit_leave_the_mounts_out(minidock: Place):
+    """What minidock made to mount on is no change of the container's."""
+    minidock("pull", "-q", "bare")
+    minidock("run", "--name", "box", "bare", "touch", "/new")
+    assert minidock("diff", "box") == "A /new\n"
+    minidock("commit", "box", "kept")
+    assert minidock("run", "--rm", "kept", "ls", "/new", "/etc/hosts") == "/etc/hosts\n/new\n"

@@ -12,7 +12,9 @@ def test_a_common_base_is_stored_once(minidock: Place):
     base = minidock.inspect("base")["RootFS"]["Layers"]
     tomcat = minidock.inspect("tomcat:9.0")["RootFS"]["Layers"]
     assert tomcat[:1] == base
-    assert minidock.entries("layers") == sorted(layer.removeprefix("sha256:") for layer in tomcat)
+    assert minidock.entries("layers") == sorted(
+        layer.removeprefix("sha256:") for layer in tomcat
+    )
     manifest = minidock.registry.manifest("library/tomcat", "9.0")
     for blob in manifest["layers"]:
         assert minidock.registry.count("GET", f"/blobs/{blob['digest']}$") == 1
@@ -27,7 +29,9 @@ def test_containers_of_a_base_run_the_same_file(minidock: Place):
     layer = minidock.inspect("base")["RootFS"]["Layers"][0].removeprefix("sha256:")
     stored = os.stat(os.path.join(minidock.root, "layers", layer, "diff/bin/busybox"))
 
-    inodes = {minidock("exec", name, "stat", "-c", "%i", "/bin/busybox") for name in ("one", "two")}
+    inodes = {
+        minidock("exec", name, "stat", "-c", "%i", "/bin/busybox") for name in ("one", "two")
+    }
     assert inodes == {f"{stored.st_ino}\n"}
     for name in ("one", "two"):
         assert _mapped_inodes(minidock.state(name)["Pid"]) == {stored.st_ino}
