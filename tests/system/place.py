@@ -106,7 +106,7 @@ class Place:
     @contextlib.contextmanager
     def background(self, *words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         """Give a call that runs, with pipes; it is killed at the end if it still does."""
-        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         process = subprocess.Popen(
             [*self.words, *words],
             env=self.environment,

@@ -54,7 +54,7 @@ def test_what_one_container_writes_no_other_sees(minidock: Place):
 
 
 def test_removing_an_image_leaves_what_another_needs(minidock: Place):
-    """rmi deletes the layers that no image has any more, and only those."""
+    """Rmi deletes the layers that no image has any more, and only those."""
     minidock("tag", "tomcat:9.0", "web:1")
     assert minidock("rmi", "web:1") == "Untagged: web:1\n"
     assert len(minidock.entries("layers")) == 2

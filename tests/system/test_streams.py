@@ -200,7 +200,7 @@ def test_a_killed_monitor_leaves_the_truth(minidock: Place):
 
 
 def test_create_start_attached_and_attach(minidock: Place):
-    """create prints the id; start -ai relays streams and gives the status."""
+    """Create prints the id; start -ai relays streams and gives the status."""
     script = "read line; echo got $line; exit 5"
     container = minidock("create", "-i", "base", "sh", "-c", script).strip()
     assert minidock.state(container)["Status"] == "created"
@@ -212,7 +212,7 @@ def test_create_start_attached_and_attach(minidock: Place):
 
 
 def test_networks(minidock: Place):
-    """none has a loopback only, host is the host's, bridge has an address and a name."""
+    """None has a loopback only, host is the host's, bridge has an address and a name."""
     show = "ip -o link | wc -l; hostname"
     assert minidock(
         "run", "--rm", "--network", "none", "-h", "x", "base", "sh", "-c", show
@@ -236,7 +236,7 @@ def test_publish_all_takes_free_ports(minidock: Place):
 
 
 def test_logs_follow_until_the_end(minidock: Place):
-    """logs -f shows what comes, in order, and ends with the container; -n and -t choose."""
+    """Logs -f shows what comes, in order, and ends with the container; -n and -t choose."""
     script = "for i in 1 2 3 4 5; do echo line $i; sleep 0.1; done"
     minidock("run", "-d", "--name", "box", "base", "sh", "-c", script)
     lines = [f"line {i}\n" for i in range(1, 6)]
@@ -247,7 +247,7 @@ def test_logs_follow_until_the_end(minidock: Place):
 
 
 def test_version_and_info(minidock: Place):
-    """version and info print what docker's do."""
+    """Version and info print what docker's do."""
     assert minidock("version").startswith("Client:\n Version:")
     info = minidock("info")
     assert f"Docker Root Dir: {minidock.root}\n" in info
