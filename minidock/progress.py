@@ -8,7 +8,7 @@ from minidock.oci.digest import Digest
 
 
 class Resolving(NamedTuple):
-    """A reference is being looked up; `name` is its repository as docker shows it."""
+    """A reference is being looked up; `name` is its repository, without the registry."""
 
     target: str
     name: str

@@ -114,7 +114,8 @@ class _Display:
             self._done[digest] = done
         elif digest in self._sizes:
             self._done[digest] = self._sizes[digest]
-        self._show_total()
+        if state != "Waiting":  # the total stands below the layers, so they come first
+            self._show_total()
 
     def _show_total(self) -> None:
         size, done = sum(self._sizes.values()), sum(self._done.values())

@@ -106,7 +106,7 @@ def pull(
     """
     platform = options.platform or config.platform
     registry = connect(reference, config, progress)
-    progress(events.Resolving(reference.target, reference.familiar_name))
+    progress(events.Resolving(reference.target, reference.repository))
     try:
         with store.lease():
             top = registry.manifest(reference.target)

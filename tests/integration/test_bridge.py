@@ -19,7 +19,7 @@ import pytest
 
 from minidock.linux.libc import syscall
 from minidock.linux.netlink import CLONE_NEWNET, network_namespace
-from minidock.network import firewall, links
+from minidock.network import firewall
 from minidock.network.addresses import parse_subnet
 from minidock.network.bridge import Bridge, BridgeSettings, EndpointFailure
 from minidock.network.leases import Endpoint

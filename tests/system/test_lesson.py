@@ -11,7 +11,7 @@ ID = r"[0-9a-f]{64}"
 def test_pull_images_and_pull_again(place: Place):
     """A pull tells its steps on stdout; the second finds everything there."""
     lines = place("pull", "tomcat:9.0").splitlines()
-    assert lines[0] == "9.0: Pulling from tomcat"
+    assert lines[0] == "9.0: Pulling from library/tomcat"
     layers = [line.split(": ") for line in lines if re.match(r"[0-9a-f]{12}: ", line)]
     assert len({digest for digest, _ in layers}) == 2
     assert {state for _, state in layers} == {
