@@ -136,6 +136,22 @@ class Image(NamedTuple):
 def _text(fields: dict[str, Any], key: str) -> str:
     text = json_text(fields, key)
     fields.pop(key, None)
+    return _usable(text, key)
+
+
+def _usable(text: str, what: str) -> str:
+    """Return `text`, which may become a path, an argument or a part of the environment.
+
+    Raises:
+        InvalidDocument: it has a NUL, or a surrogate that stands for no byte; execve(2) takes
+            neither.
+    """
+    try:
+        text.encode(errors="surrogateescape")
+    except UnicodeEncodeError as e:
+        raise InvalidDocument(f"invalid {what}: not Unicode") from e
+    if "\0" in text:
+        raise InvalidDocument(f"invalid {what}: has a NUL")
     return text
 
 
@@ -143,7 +159,7 @@ def _texts(fields: dict[str, Any], key: str) -> tuple[str, ...]:
     values = json_list(fields.pop(key, None), key)
     if not all(isinstance(value, str) for value in values):
         raise InvalidDocument(f"invalid {key}: expected texts")
-    return tuple(values)
+    return tuple(_usable(value, key) for value in values)
 
 
 def _history(value: object) -> History:
