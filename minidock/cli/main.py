@@ -15,7 +15,7 @@ from minidock.cli.failures import CommandFailed, StdoutClosed, exit_status
 from minidock.cli.help import see_help
 from minidock.cli.output import err, prepare, printable, report
 from minidock.cli.session import Session
-from minidock.errors import Cancelled, MinidockError
+from minidock.errors import Cancelled, MinidockError, SystemFailure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,6 +63,8 @@ def _explain(failed: CommandFailed, debug: bool) -> int:
             err(f"\n{see_help(failed.path)}")
         case MinidockError():
             report(error)
+        case OSError() if error.errno:
+            report(SystemFailure.of("minidock", error))
         case _:
             what = f"{type(error).__name__}: {error}"
             err(printable(f"minidock: internal error: {what}") + _how_to_debug(debug))
