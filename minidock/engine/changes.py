@@ -5,8 +5,10 @@ import json
 import shlex
 from collections.abc import Callable
 
+from minidock.engine.liveness import parse_signal
 from minidock.engine.records import merge_env
 from minidock.errors import InvalidArgument
+from minidock.network.ports import parse_exposed
 from minidock.oci.image import ImageConfig
 
 
@@ -72,7 +74,8 @@ def _env(config: ImageConfig, text: str) -> ImageConfig:
 
 
 def _expose(config: ImageConfig, text: str) -> ImageConfig:
-    ports = {port if "/" in port else f"{port}/tcp" for port in text.split()}
+    pairs = {pair for word in text.split() for pair in parse_exposed(word)}
+    ports = {f"{port}/{protocol}" for port, protocol in pairs}
     return config._replace(exposed_ports=tuple(sorted({*config.exposed_ports, *ports})))
 
 
@@ -96,6 +99,7 @@ def _workdir(config: ImageConfig, text: str) -> ImageConfig:
 
 
 def _stop_signal(config: ImageConfig, text: str) -> ImageConfig:
+    parse_signal(text)
     return config._replace(stop_signal=text)
 
 
