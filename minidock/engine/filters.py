@@ -2,7 +2,9 @@
 """``--filter`` of ``ps`` and ``images``: the same key is OR, different keys are AND."""
 
 import fnmatch
+import functools
 import re
+import time
 from collections.abc import Callable, Mapping
 
 from minidock.engine.clock import parse_rfc3339
@@ -13,6 +15,11 @@ from minidock.errors import InvalidArgument, MinidockError
 from minidock.oci.digest import hex_of
 from minidock.oci.reference import parse_reference
 from minidock.store.store import Store
+
+_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_AGE_PART = re.compile(r"([0-9]{1,9})([hms])")
+_AGE = re.compile(r"(?:[0-9]{1,9}[hms])+")
+_UNITS = {"h": 3600, "m": 60, "s": 1}
 
 STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 
@@ -30,6 +37,7 @@ ImageTest = Callable[[ImageView, str], bool]
 
 def container_filter(filters: Filters, store: Store) -> Callable[[ContainerView], bool]:
     """Return the test that all of `filters` make together; raise InvalidFilter."""
+    created = functools.cache(lambda name: store.containers.find(name).record.created)
     tests: dict[str, ContainerTest] = {
         "id": lambda view, value: view.id.startswith(value),
         "name": lambda view, value: _matches(value, f"/{view.name}", view.name),
@@ -37,10 +45,8 @@ def container_filter(filters: Filters, store: Store) -> Callable[[ContainerView]
         "status": lambda view, value: view.state == value,
         "exited": lambda view, value: view.state == "exited" and str(view.exit_code) == value,
         "ancestor": lambda view, value: _descends(view, value, store),
-        "before": lambda view, value: (
-            view.created < store.containers.find(value).record.created
-        ),
-        "since": lambda view, value: view.created > store.containers.find(value).record.created,
+        "before": lambda view, value: view.created < created(value),
+        "since": lambda view, value: view.created > created(value),
         "network": lambda view, value: value in view.networks,
         "publish": _publishes,
         "expose": _exposes,
@@ -49,6 +55,8 @@ def container_filter(filters: Filters, store: Store) -> Callable[[ContainerView]
     for value in grouped.get("status", ()):
         if value not in STATES:
             raise InvalidFilter(f"status={value}")
+    for value in (*grouped.get("before", ()), *grouped.get("since", ())):
+        created(value)  # tell now if there is no such container
     return lambda view: all(
         (all if key == "label" else any)(tests[key](view, value) for value in values)
         for key, values in grouped.items()
@@ -57,17 +65,23 @@ def container_filter(filters: Filters, store: Store) -> Callable[[ContainerView]
 
 def image_filter(options: ListImages, store: Store) -> Callable[[ImageView], bool]:
     """Return the test for the rows of ``images``; raise InvalidFilter."""
+    created = functools.cache(lambda name: _created(store, name))
+    moment = functools.cache(_moment)
     tests: dict[str, ImageTest] = {
         "dangling": lambda view, value: (not view.tag) == _truth("dangling", value),
         "label": lambda view, value: has_label(view.labels, value),
-        "before": lambda view, value: view.created < _created(store, value),
-        "since": lambda view, value: view.created > _created(store, value),
-        "until": lambda view, value: view.created < parse_rfc3339(value),
+        "before": lambda view, value: view.created < created(value),
+        "since": lambda view, value: view.created > created(value),
+        "until": lambda view, value: view.created < moment(value),
         "reference": _refers,
     }
     grouped = _grouped(options.filters, tests)
     for value in grouped.get("dangling", ()):
         _truth("dangling", value)
+    for value in (*grouped.get("before", ()), *grouped.get("since", ())):
+        created(value)
+    for value in grouped.get("until", ()):
+        moment(value)
     wanted = _name_test(options.name)
     return lambda view: (
         wanted(view)
@@ -148,6 +162,22 @@ def _created(store: Store, name: str) -> float:
     return parse_rfc3339(store.images.read(entry.manifest).image.created)
 
 
+def _moment(text: str) -> float:
+    """Return the seconds since the epoch of such a number, an RFC 3339 time or an age (24h)."""
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    if _AGE.fullmatch(text):
+        return time.time() - sum(int(n) * _UNITS[unit] for n, unit in _AGE_PART.findall(text))
+    if parse_rfc3339(text) > 0:
+        return parse_rfc3339(text)
+    raise InvalidFilter(f"until={text}")
+
+
 def _refers(view: ImageView, pattern: str) -> bool:
+    """Tell whether the pattern fits the name, with or without the tag, part by part."""
     full = f"{view.repository}:{view.tag}"
-    return fnmatch.fnmatchcase(full, pattern) or fnmatch.fnmatchcase(view.repository, pattern)
+    return any(_fits(name.split("/"), pattern.split("/")) for name in (full, view.repository))
+
+
+def _fits(parts: list[str], patterns: list[str]) -> bool:
+    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
