@@ -5,11 +5,13 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 from collections.abc import Iterable, Sequence
 from typing import Never
 
 from minidock.linux.libc import syscall
 
+_PR_SET_PDEATHSIG = 1
 _PR_GET_DUMPABLE = 3
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
@@ -39,6 +41,13 @@ def set_dumpable(dumpable: bool) -> None:
 def is_dumpable() -> bool:
     """Tell whether others may trace this process."""
     return syscall("prctl", _PR_GET_DUMPABLE, 0, 0, 0, 0) == 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill the caller when its parent ends; `parent` is the parent's pid."""
+    syscall("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it has ended already, and no signal will come
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def close_descriptors(keep: Iterable[int]) -> None:
