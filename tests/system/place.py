@@ -86,6 +86,7 @@ class Place:
             env={**self.environment, **environment},
             cwd=self.directory,
             timeout=PATIENCE,
+            check=False,
         )
         assert b"Traceback" not in done.stderr, done.stderr.decode()
         assert b"internal error" not in done.stderr, done.stderr.decode()
@@ -211,9 +212,8 @@ def _lines(path: str, part: str) -> list[str]:
 
 def published() -> list[str]:
     """Return the elements of the maps of published ports."""
-    done = subprocess.run(
-        ["nft", "-j", "list", "table", "ip", "minidock0"], capture_output=True, text=True
-    )
+    command = ["nft", "-j", "list", "table", "ip", "minidock0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return []  # nothing has been published yet
     objects = json.loads(done.stdout)["nftables"]

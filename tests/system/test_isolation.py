@@ -3,6 +3,8 @@
 
 import os
 import re
+import socket
+import sys
 
 import pytest
 
@@ -13,8 +15,8 @@ MASKED_FILES = ("kcore", "keys", "timer_list", "latency_stats", "sched_debug")
 MASKED_DIRECTORIES = ("/proc/acpi", "/proc/scsi", "/sys/firmware")
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/sys")
 DEVICES = [
-    "console", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
-    "stdout", "tty", "urandom", "zero",
+    "console", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr",
+    "stdin", "stdout", "tty", "urandom", "zero",
 ]  # fmt: skip
 
 
@@ -91,7 +93,7 @@ def test_what_is_denied(inside):
 
 
 def test_processes(inside):
-    """Pid 1 and all others are the container's own; no file of the host's interpreter is seen."""
+    """Pid 1 and all others are the container's; nothing of the host's interpreter is seen."""
     out = inside(
         "for p in /proc/[0-9]*; do readlink $p/exe; done | sort -u; echo; ls -l /proc/self/fd"
     )
@@ -125,3 +127,20 @@ def test_signals_are_as_after_a_boot(minidock: Place):
     """What the caller ignores or blocks is not handed on, SIGPIPE of Python's above all."""
     out = minidock("run", "--rm", "base", "cat", "/proc/self/status")
     assert re.findall("Sig(?:Ign|Blk):\t(.*)", out) == ["0" * 16] * 2
+
+
+def test_a_socket_family_that_is_denied(minidock: Place):
+    """AF_ALG, the kernel's door to its ciphers, is shut; the usual families are not."""
+    binds = []
+    for path in {"/lib", "/lib64", "/usr/lib", os.path.realpath(sys.base_prefix)}:
+        if os.path.isdir(path):
+            binds += ["-v", f"{path}:{path}:ro"]
+    python = os.path.realpath(sys.executable)
+    script = (
+        "import socket, sys; socket.socket(int(sys.argv[1]), socket.SOCK_SEQPACKET).close()"
+    )
+    run = ("run", "--rm", *binds, "base", python, "-I", "-c", script)
+    assert minidock(*run, str(int(socket.AF_UNIX))) == ""
+    refused = minidock.result(*run, str(int(socket.AF_ALG)))
+    assert refused.status == 1
+    assert "Error" in refused.errors

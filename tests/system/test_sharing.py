@@ -45,7 +45,7 @@ def _mapped_inodes(pid: int) -> set[int]:
 
 
 def test_what_one_container_writes_no_other_sees(minidock: Place):
-    """A file of the base changes in one container only, and the stored layer stays as it was."""
+    """A file of the base changes in one container only; the stored layer stays as it was."""
     minidock("run", "--name", "writer", "base", "sh", "-c", "echo mine >> /etc/group")
     assert "mine" not in minidock("run", "--rm", "base", "cat", "/etc/group")
     assert minidock("diff", "writer") == "C /etc\nC /etc/group\n"

@@ -28,7 +28,11 @@ def test_stdin_is_for_those_who_ask(minidock: Place):
     command = " ".join([*minidock.words, "run", "--rm", "base", "cat"])
     script = f"printf 'a\\nb\\n' | while read line; do echo $line; {command}; done"
     done = subprocess.run(
-        ["sh", "-c", script], env=minidock.environment, capture_output=True, text=True
+        ["sh", "-c", script],
+        env=minidock.environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert (done.stdout, done.stderr) == ("a\nb\n", "")
 
@@ -80,7 +84,7 @@ def test_rm_leaves_nothing_even_after_a_failure(minidock: Place):
         assert (
             minidock.result("run", "--rm", "--name", "gone", "base", command).status == status
         )
-    assert minidock.left_over() == {}
+    minidock.assert_clean()
 
 
 def test_detached_prints_the_id_and_writes_it(minidock: Place, tmp_path: Path):
@@ -181,7 +185,7 @@ def test_the_container_outlives_a_killed_command_line(minidock: Place):
 
 
 def test_a_killed_monitor_leaves_the_truth(minidock: Place):
-    """Without its monitor a container ends, or can be ended; ps and rm work, nothing is left."""
+    """Without its monitor a container can still be seen, ended, started and removed."""
     minidock("run", "-d", "--name", "box", "-P", "tomcat:9.0")
     (monitor,) = minidock.monitors()
     pid = minidock.state("box")["Pid"]

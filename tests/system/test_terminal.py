@@ -22,10 +22,10 @@ def test_an_interactive_shell(minidock: Place):
         terminal.type("stty size; tty; echo $TERM\r")
         terminal.expect("\n30 90\r\n/dev/pts/0\r\nxterm\r\n")
         terminal.resize(41, 102)
-        terminal.type("sleep 0.2; stty size\r")
+        terminal.type("until stty size | grep '41 102'; do sleep 0.1; done\r")
         terminal.expect("\n41 102\r\n")
-        terminal.type("echo now; sleep 60\r")
-        terminal.expect("\nnow\r\n")  # the shell has left its line editor
+        terminal.type("sh -c 'echo now; exec sleep 60'\r")
+        terminal.expect("\nnow\r\n")  # it has the terminal
         terminal.type("\x03")
         terminal.expect("^C")
         terminal.type("echo $?; exit 5\r")
@@ -42,7 +42,7 @@ def test_an_interactive_exec(minidock: Place):
         terminal.type("stty size; tty\r")
         terminal.expect("\n30 90\r\n/dev/pts/0\r\n")
         terminal.resize(20, 70)
-        terminal.type("sleep 0.2; stty size\r")
+        terminal.type("until stty size | grep '20 70'; do sleep 0.1; done\r")
         terminal.expect("\n20 70\r\n")
         terminal.expect("# ")
         terminal.type("\x04")  # the end of the input
