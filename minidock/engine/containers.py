@@ -11,7 +11,6 @@ from typing import Any
 from minidock.config import Config
 from minidock.engine import liveness
 from minidock.engine.execution import check_security
-from minidock.engine.filters import container_filter
 from minidock.engine.images import Images
 from minidock.engine.names import random_name
 from minidock.engine.options import (
@@ -23,22 +22,18 @@ from minidock.engine.options import (
     PullOptions,
     Streams,
 )
-from minidock.engine.records import binds_of, container_config, host_config, network_of
+from minidock.engine.records import container_config, host_config, published
 from minidock.engine.resolve import ImageNotFound, Resolved, resolve
 from minidock.engine.start import Starter, reconcile
 from minidock.engine.views import ChangeView, ContainerView, Finished, LogLine, PortView
 from minidock.errors import (
     Conflict,
-    DataCorrupted,
     InvalidArgument,
-    MinidockError,
     SystemFailure,
     Unsupported,
 )
 from minidock.fs.atomic import make_directory
 from minidock.fs.locks import Lock
-from minidock.network.leases import Endpoint
-from minidock.network.ports import PortMapping
 from minidock.oci.digest import Digest
 from minidock.oci.reference import parse_reference
 from minidock.progress import Progress, Warned, ignore
@@ -46,7 +41,6 @@ from minidock.runtime import attach, cgroups, monitor
 from minidock.runtime.channel import Connection
 from minidock.runtime.workers import undone
 from minidock.store.containers import (
-    DEAD,
     PAUSED,
     RUNNING,
     Container,
@@ -251,68 +245,9 @@ class Containers:
         Raises:
             InvalidFilter
         """
-        accepts = container_filter(options.filters, self._store)
-        everything = options.all or options.last > 0
-        everything = everything or any(k in ("status", "exited") for k, _ in options.filters)
-        views = []
-        shown = _ShownImages(self._store)
-        for container in self._store.containers.all():
-            try:
-                state = self._listed_state(container)
-                view = self._view(container, state, shown, options.size)
-            except ContainerNotFound:
-                continue  # removed meanwhile
-            if (everything or view.state in (RUNNING, PAUSED)) and accepts(view):
-                views.append(view)
-        views.sort(key=lambda view: -view.created)
-        return tuple(views[: options.last or None])
+        from minidock.engine.listing import list_containers  # only ps needs it
 
-    def _listed_state(self, container: Container) -> ContainerState:
-        """Return the state, a made up one if it can't be read: one container hides no other."""
-        try:
-            return reconcile(self._config, self._store, container)
-        except DataCorrupted:
-            return ContainerState(status=DEAD)
-
-    def _view(
-        self, container: Container, state: ContainerState, shown: "_ShownImages", size: bool
-    ) -> ContainerView:
-        record = container.record
-        config = record.config
-        ports = published(state)
-        taken = {f"{p.container_port}/{p.protocol}" for p in ports}
-        exposed = [p for p in config.get("ExposedPorts") or () if p not in taken]
-        live = state.status in (RUNNING, PAUSED)
-        size_rw, size_root = self._sizes(container) if size else (-1, -1)
-        return ContainerView(
-            container.id,
-            container.name,
-            shown.name_of(record),
-            record.image_id,
-            (*config.get("Entrypoint", ()), *config.get("Cmd", ())),
-            record.created,
-            state.status,
-            state.exit_code,
-            state.started,
-            state.finished,
-            ports,
-            tuple(exposed) if live else (),
-            config.get("Labels") or {},
-            tuple(bind.source for bind in binds_of(record.host)),
-            (network_of(record.host),),
-            size_rw,
-            size_root,
-        )
-
-    def _sizes(self, container: Container) -> tuple[int, int]:
-        from minidock.fs.trees import disk_usage  # only ps -s needs it
-
-        try:
-            own = disk_usage(container.upper)
-        except FileNotFoundError as e:
-            raise ContainerNotFound(container.id) from e
-        records = map(self._store.unpacked.record, container.record.layers)
-        return own, own + sum(record.size for record in records if record)
+        return list_containers(self._config, self._store, options)
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return docker's description of a container; raise ContainerNotFound."""
@@ -483,34 +418,6 @@ def _end_now(state: ContainerState) -> None:
 def _thaw(state: ContainerState) -> None:
     with contextlib.suppress(SystemFailure, Unsupported):  # it was removed meanwhile
         cgroups.thaw(state.cgroups)
-
-
-def published(state: ContainerState) -> tuple[PortMapping, ...]:
-    """Return the ports that lead into a running container; raise DataCorrupted."""
-    if not state.endpoint or state.status not in (RUNNING, PAUSED):
-        return ()
-    try:
-        return Endpoint.from_json(state.endpoint).bindings
-    except (LookupError, TypeError, ValueError) as e:
-        raise DataCorrupted("invalid state.json: endpoint") from e
-
-
-class _ShownImages:
-    """What the image of a container is called in a list, each name looked up once."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._ids: dict[str, str] = {}
-
-    def name_of(self, record: ContainerRecord) -> str:
-        """Return the name the user gave, or the image's id once it means another image."""
-        if record.image not in self._ids:
-            try:
-                entry = resolve(self._store.images, record.image).entry
-                self._ids[record.image] = entry.id
-            except MinidockError:
-                self._ids[record.image] = ""
-        return record.image if self._ids[record.image] == record.image_id else record.image_id
 
 
 def _check(options: CreateOptions) -> None:

@@ -4,7 +4,6 @@
 from typing import Any
 
 from minidock.config import Config
-from minidock.engine.clock import parse_rfc3339
 from minidock.engine.options import ListImages, PullOptions
 from minidock.engine.removal import Removal, User, plan_by_id, plan_by_name
 from minidock.engine.resolve import Resolved, resolve
@@ -14,7 +13,7 @@ from minidock.oci.digest import ChainID, Digest, chain_ids
 from minidock.oci.reference import Reference, parse_reference
 from minidock.progress import Progress
 from minidock.store.containers import PAUSED, RUNNING, ContainerNotFound
-from minidock.store.images import ImageEntry, StoredImage, Transaction
+from minidock.store.images import ImageEntry, Transaction
 from minidock.store.store import Store
 
 
@@ -37,37 +36,9 @@ class Images:
         Raises:
             InvalidArgument: an unknown filter, or a name that is none.
         """
-        from minidock.engine.filters import image_filter  # run needs no filters
+        from minidock.engine.listing import list_images  # only images needs it
 
-        accepts = image_filter(options, self._store)
-        views = [self._view(entry, options) for entry in self._store.images.entries()]
-        found = [view for view in views if accepts(view)]
-        return tuple(sorted(found, key=lambda view: -view.created))
-
-    def _view(self, entry: ImageEntry, options: ListImages) -> ImageView:
-        reference = parse_reference(entry.name) if entry.name else None
-        repository = reference.familiar_name if reference else ""
-        if not reference and entry.digests:
-            repository = _familiar(entry.digests[0].partition("@")[0])
-        digest = entry.digests[0].partition("@")[2] if entry.digests else ""
-        row = ImageView(
-            entry.id, repository, reference.tag if reference else "", digest, 0.0, 0, -1, -1, {}
-        )
-        try:
-            stored = self._store.images.read(entry.manifest)
-        except (NotFound, DataCorrupted):
-            return row  # a damaged image is shown, so that it can be removed or pulled again
-        used = any(key == "containers" for key, _ in options.filters)
-        return row._replace(
-            created=parse_rfc3339(stored.image.created),
-            size=self._size(stored),
-            labels=stored.image.config.labels,
-            containers=len(self._users(entry.id)) if used else -1,
-        )
-
-    def _size(self, stored: StoredImage) -> int:
-        records = map(self._store.unpacked.record, stored.image.diff_ids)
-        return sum(record.size for record in records if record)
+        return list_images(self._store, options)
 
     def tag(self, source: str, target: str) -> None:
         """Give the image `source` the further name `target`.
@@ -84,28 +55,18 @@ class Images:
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return docker's description of an image; raise ImageNotFound."""
-        from minidock.engine.inspect import image_document  # only inspect needs it
+        from minidock.engine.inspect import image_document, size_of  # only inspect needs it
 
         entry = resolve(self._store.images, name).entry
         stored = self._store.images.read(entry.manifest)
         tags = [e for e in self._store.images.entries() if e.id == entry.id]
-        return image_document(self._store, tags, stored, self._size(stored))
+        return image_document(self._store, tags, stored, size_of(self._store, stored))
 
     def history(self, name: str) -> tuple[HistoryView, ...]:
         """Return how each layer came to be, newest first; raise ImageNotFound."""
-        entry = resolve(self._store.images, name).entry
-        image = self._store.images.read(entry.manifest).image
-        diff_ids = iter(image.diff_ids)
-        rows = []
-        for step in image.history:
-            diff_id = None if step.empty_layer else next(diff_ids, None)
-            record = self._store.unpacked.record(diff_id) if diff_id else None
-            size = record.size if record else 0
-            created = parse_rfc3339(step.created)
-            rows.append(HistoryView("", created, step.created_by, size, step.comment))
-        if rows:
-            rows[-1] = rows[-1]._replace(id=entry.id)
-        return tuple(reversed(rows))
+        from minidock.engine.listing import image_history  # only history needs it
+
+        return image_history(self._store, resolve(self._store.images, name).entry)
 
     def remove(self, name: str, force: bool = False, prune: bool = True) -> tuple[Removed, ...]:
         """Remove a tag, and the image with its last tag, by docker's rules.

@@ -161,3 +161,9 @@ def _network(
         "Ports": ports_document(ports, exposed) if live else {},
         "Networks": {name: dict(network)},
     }
+
+
+def size_of(store: Store, stored: StoredImage) -> int:
+    """Return the bytes of an image's files, layer by layer, as docker counts them."""
+    records = map(store.unpacked.record, stored.image.diff_ids)
+    return sum(record.size for record in records if record)

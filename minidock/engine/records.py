@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from minidock.engine.options import BindMount, CreateOptions, TmpfsMount
-from minidock.errors import InvalidArgument
+from minidock.errors import DataCorrupted, InvalidArgument
 from minidock.network.ports import InvalidPort, PortMapping, parse_exposed
 from minidock.oci.image import ImageConfig
+from minidock.store.containers import PAUSED, RUNNING, ContainerState
 
 SHORT = 12
 ANY = "0.0.0.0"  # noqa: S104 - shown, not bound to
@@ -182,3 +183,13 @@ def ports_document(
         bindings.append({"HostIp": port.host_ip or ANY, "HostPort": str(port.host_port)})
         document[key] = bindings
     return document
+
+
+def published(state: ContainerState) -> tuple[PortMapping, ...]:
+    """Return the ports that lead into a running container; raise DataCorrupted."""
+    if not state.endpoint or state.status not in (RUNNING, PAUSED):
+        return ()
+    try:
+        return tuple(PortMapping.from_json(b) for b in state.endpoint["bindings"])
+    except (LookupError, TypeError, ValueError) as e:
+        raise DataCorrupted("invalid state.json: endpoint") from e
