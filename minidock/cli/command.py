@@ -76,7 +76,7 @@ def _requirement(least: int, most: int | None) -> str:
     if most is None:
         bound = "at least "
     elif most != least:
-        bound, number = "at most ", most
+        bound, number = f"at least {least} and at most " if least else "at most ", most
     return f"requires {bound}{number} argument{'' if number == 1 else 's'}"
 
 

@@ -137,10 +137,10 @@ def test_a_socket_family_that_is_denied(minidock: Place):
             binds += ["-v", f"{path}:{path}:ro"]
     python = os.path.realpath(sys.executable)
     script = (
-        "import socket, sys; socket.socket(int(sys.argv[1]), socket.SOCK_SEQPACKET).close()"
+        "import socket, sys\n"
+        "try: socket.socket(int(sys.argv[1]), socket.SOCK_SEQPACKET).close()\n"
+        "except PermissionError: print('denied')\n"
     )
     run = ("run", "--rm", *binds, "base", python, "-I", "-c", script)
     assert minidock(*run, str(int(socket.AF_UNIX))) == ""
-    refused = minidock.result(*run, str(int(socket.AF_ALG)))
-    assert refused.status == 1
-    assert "Error" in refused.errors
+    assert minidock(*run, str(int(socket.AF_ALG))) == "denied\n"
