@@ -13,7 +13,7 @@ import stat
 from typing import NamedTuple
 
 from minidock.fs.atomic import make_directory, write_file
-from minidock.oci.descriptor import json_list
+from minidock.oci.descriptor import InvalidDocument, json_list
 from minidock.oci.digest import ChainID
 from minidock.oci.manifest import dump_json, load_json
 from minidock.store.layout import Layout
@@ -45,9 +45,12 @@ class LayerRecord(NamedTuple):
     def from_json(cls, raw: bytes) -> "LayerRecord":
         """Parse a record; raise InvalidDocument."""
         fields = load_json(raw, "layer.json")
+        size, entries = fields.get("size"), fields.get("entries")
+        if not isinstance(size, int) or not isinstance(entries, int):
+            raise InvalidDocument("invalid layer.json: expected numbers")
         return cls(
-            int(fields.get("size") or 0),
-            int(fields.get("entries") or 0),
+            size,
+            entries,
             tuple(str(path) for path in json_list(fields.get("implied"), "implied")),
             str(fields.get("boot") or ""),
         )

@@ -5,8 +5,10 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,18 @@ from minidock.engine.options import (
     CreateOptions,
     ListContainers,
     ListImages,
+    LogOptions,
     PullOptions,
     Streams,
 )
 from minidock.engine.removal import ImageInUse
-from minidock.errors import DataCorrupted, InvalidArgument, NotFound, SystemFailure
+from minidock.errors import (
+    DataCorrupted,
+    InvalidArgument,
+    MinidockError,
+    NotFound,
+    SystemFailure,
+)
 from minidock.linux import mounts
 from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
@@ -508,5 +517,79 @@ def test_damaged_image_can_be_listed_removed_and_pulled(
     Path(root, "images/blobs/sha256", view.id[7:]).unlink()
     assert [row.id for row in engine.images.list(ListImages())] == [view.id]
     engine.images.remove(image)
+    pull(engine, image)
+    assert run(engine, image, "cat", "/etc/second").output == "two"
+
+
+# Damage.
+
+
+def flip(path: Path) -> None:
+    """Change one bit, at a place that depends on the file's name."""
+    data = bytearray(path.read_bytes())
+    data[sum(path.name.encode()) % len(data)] ^= 0x02
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+    "flip": flip,
+}
+
+
+def try_everything(engine: Engine, image: str, container: str) -> None:
+    """Use every verb; an error of ours is an answer, another one is not."""
+    containers, images = engine.containers, engine.images
+    verbs: list[Callable[[], object]] = [
+        partial(containers.list, ListContainers(all=True, size=True)),
+        partial(images.list, ListImages()),
+        partial(containers.inspect, "web"),
+        partial(images.inspect, image),
+        partial(images.history, image),
+        lambda: list(containers.logs("web", LogOptions())),
+        partial(containers.diff, "web"),
+        partial(containers.start, "web"),
+        partial(containers.wait, "web"),
+        partial(containers.commit, "web", CommitOptions("made:1")),
+        partial(containers.rename, "web", "web2"),
+        engine.system.info,
+        partial(containers.remove, container, force=True),
+        partial(images.remove, image, force=True),
+        partial(pull, engine, image),
+    ]
+    for verb in verbs:
+        with contextlib.suppress(MinidockError):
+            verb()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_never_an_internal_error(
+    engine: Engine, image: str, root: str, config: Config, damage: str
+) -> None:
+    """Whatever file is damaged: every verb works or tells it as an error of ours."""
+    container = detached(engine, image, "true", name="web")
+    engine.containers.wait(container)
+    saved = f"{root}.saved"
+    shutil.copytree(root, saved, symlinks=True)
+    files = [
+        path.relative_to(root)
+        for path in Path(root).rglob("*")
+        if path.is_file() and path.stat().st_size and "diff" not in path.parts
+    ]
+    assert len(files) > 10
+    for file in files:
+        shutil.rmtree(root)
+        shutil.copytree(saved, root, symlinks=True)
+        DAMAGES[damage](Path(root, file))
+        try_everything(Engine(config), image, container)
+    shutil.rmtree(saved)
+
+
+def test_damaged_layer_record_counts_as_missing(engine: Engine, image: str, root: str) -> None:
+    """The layer is unpacked anew by the next pull."""
+    for layer in os.listdir(f"{root}/layers"):
+        Path(root, "layers", layer, "layer.json").write_text('{"size":"x","boot":""}')
+    assert engine.images.list(ListImages())[0].size == 0
     pull(engine, image)
     assert run(engine, image, "cat", "/etc/second").output == "two"
