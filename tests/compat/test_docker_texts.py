@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("docker") is None, reason="needs the docker CLI"),
 ]
 
+MINIDOCK = command_words()
 COMMANDS = (
     "attach", "commit", "create", "diff", "exec", "history", "images", "info", "inspect",
     "kill", "logs", "port", "ps", "pull", "rename", "restart", "rm", "rmi", "run", "start",
@@ -86,7 +87,7 @@ def docker(line: str, home: Path) -> Result:
 
 
 def minidock(line: str, home: Path) -> Result:
-    return ask(command_words(), line, home, PYTHONPATH=REPOSITORY)
+    return ask(MINIDOCK, line, home, PYTHONPATH=REPOSITORY)
 
 
 @pytest.mark.parametrize("line", REFUSED)

@@ -211,14 +211,16 @@ def _lines(path: str, part: str) -> list[str]:
 
 
 def published() -> list[str]:
-    """Return the elements of the maps of published ports."""
-    command = ["nft", "-j", "list", "table", "ip", "minidock0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return []  # nothing has been published yet
-    objects = json.loads(done.stdout)["nftables"]
-    maps = [item["map"] for item in objects if "map" in item]
-    return [str(element) for found in maps for element in found.get("elem", ())]
+    """Return the elements of the maps of published ports, of all bridges here."""
+    command = ["nft", "-j", "list", "maps"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    maps = [item["map"] for item in json.loads(shown.stdout)["nftables"] if "map" in item]
+    return [
+        str(element)
+        for found in maps
+        if found["table"].startswith("minidock")
+        for element in found.get("elem", ())
+    ]
 
 
 def wait_for(condition: Callable[[], object], what: object) -> None:

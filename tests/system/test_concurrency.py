@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.registry import FakeRegistry, Stall
-from tests.system.place import Place, Result, wait_for
+from tests.system.place import Place, Result, get, wait_for
 
 
 @pytest.fixture
@@ -128,3 +128,16 @@ def test_a_run_that_is_killed_while_it_pulls(fresh: Place):
     assert fresh("run", "--name", "box", "--pull=missing", "-q", "base", "true") == ""
     fresh.clear()
     fresh.assert_clean()
+
+
+def test_two_state_directories(minidock: Place, fresh: Place):
+    """Containers of two state directories have different addresses, and both serve."""
+    fresh("pull", "-q", "tomcat:9.0")
+    addresses = set()
+    for place in (minidock, fresh):
+        place("run", "-d", "-P", "--name", "box", "tomcat:9.0")
+        addresses.add(place.inspect("box")["NetworkSettings"]["IPAddress"])
+        assert get(place("port", "box", "8080").strip().rpartition(":")[2], "/docs/")[0] == 200
+    assert len(addresses) == 2
+    fresh.clear()
+    assert get(minidock("port", "box", "8080").strip().rpartition(":")[2], "/docs/")[0] == 200

@@ -109,7 +109,7 @@ def test_run_refuses(place: Place, taken: str, status: int, line: str, message: 
     assert re.fullmatch(message, complaint.message)
     if status != 1:
         assert complaint.advice
-    assert len(place.monitors()) == 1  # that of box
+    wait_for(lambda: len(place.monitors()) == 1, "no monitor but that of box")
     place.result("rm", *_new(place))
 
 

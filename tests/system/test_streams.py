@@ -225,9 +225,10 @@ def test_networks(minidock: Place):
     assert minidock("run", "--rm", "--network", "host", "base", "sh", "-c", show) == (
         f"{links}\n{os.uname().nodename}\n"
     )
-    out = minidock("run", "--rm", "-h", "me", "base", "sh", "-c", "hostname -i; cat /etc/hosts")
-    assert out.splitlines()[0].startswith("172.29.")
-    assert out.splitlines()[-1] == f"{out.splitlines()[0]}\tme"
+    minidock("run", "-d", "--name", "box", "-h", "me", "base", "sleep", "60")
+    address = minidock.inspect("box")["NetworkSettings"]["IPAddress"]
+    assert minidock("exec", "box", "hostname", "-i") == f"{address}\n"
+    assert minidock("exec", "box", "cat", "/etc/hosts").endswith(f"\n{address}\tme\n")
 
 
 def test_publish_all_takes_free_ports(minidock: Place):
