@@ -91,3 +91,33 @@ def test_the_table_of_commands_is_true() -> None:
     nouns = {"container", "image", "system", "help"}
     assert set(commands.root.table) - nouns == claimed
     assert not missing & set(commands.root.table)
+
+
+def test_every_command_is_in_the_page_on_compatibility() -> None:
+    """Each command of the table, and each flag of run's without effect, stands there."""
+    commands = pytest.importorskip("minidock.cli.commands", reason="no command line here")
+    flags = pytest.importorskip("minidock.cli.container_flags", reason="no command line here")
+    page = (ROOT / "docs/compatibility.md").read_text()
+    rows = re.findall(r"^\| (`.+?) \| ([✓◐✗]) \|", page, re.MULTILINE)
+    there = {
+        name for names, mark in rows if mark != "✗" for name in re.findall("`(.+?)`", names)
+    }
+    missing = {
+        name for names, mark in rows if mark == "✗" for name in re.findall("`(.+?)`", names)
+    }
+    assert set(commands.root.table) <= there
+    assert not missing & set(commands.root.table)
+    without_effect = page[page.index("The rest of docker's flags") :]
+    listed = set(re.findall(r"`(--[a-z0-9-]+)`", without_effect.partition("A value that")[0]))
+    assert listed == {ignored.name for ignored in flags.IGNORED}
+
+
+def test_tests_that_the_page_on_security_names_exist() -> None:
+    """What is promised there is held by a test of that name."""
+    page = (ROOT / "docs/security.md").read_text()
+    tests = [path for path in TRACKED if path.name.startswith("test_")]
+    names = {path.name for path in tests}
+    for path in tests:
+        names |= set(re.findall(r"def (test_\w+)", path.read_text()))
+    for name in re.findall(r"\btest_\w+(?:\.py)?", page):
+        assert name in names, name
