@@ -5,7 +5,7 @@ import contextlib
 import os
 
 from minidock.engine import liveness
-from minidock.engine.execution import security_of
+from minidock.engine.execution import contained, security_of
 from minidock.engine.options import ExecOptions, Streams
 from minidock.engine.views import Finished
 from minidock.errors import Conflict, SystemFailure
@@ -49,6 +49,7 @@ def _process(
 ) -> enter.EnterProcess:
     config, host = container.record.config, container.record.host
     security = security_of(host, store.layout.cache, privileged=options.privileged)
+    security = contained(security, devices_enforced=state.devices_enforced)
     own = [f"HOSTNAME={config['Hostname']}"]
     if options.tty:
         own.append("TERM=xterm")

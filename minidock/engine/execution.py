@@ -24,6 +24,17 @@ class Security(NamedTuple):
     devices: tuple[DeviceRule, ...]
 
 
+def contained(security: Security, *, devices_enforced: bool) -> Security:
+    """Return `security` without CAP_MKNOD where no cgroup keeps new device nodes closed.
+
+    /dev is a file system whose devices work: a node of the host's disk made there would too.
+    """
+    if devices_enforced or security.privileged:
+        return security
+    bits = security.capabilities & ~capabilities.mask(["CAP_MKNOD"])
+    return security._replace(capabilities=bits)
+
+
 def security_of(host: Mapping[str, Any], cache: str, *, privileged: bool = False) -> Security:
     """Return what the HostConfig `host` allows; `cache` is the directory of compiled filters.
 

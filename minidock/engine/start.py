@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from minidock.config import Config
 from minidock.engine import liveness
-from minidock.engine.execution import Security, security_of
+from minidock.engine.execution import Security, contained, security_of
 from minidock.engine.records import binds_of, publish_of, tmpfs_of
 from minidock.errors import DataCorrupted, InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
@@ -95,6 +95,7 @@ class Starter:
         try:
             security = security_of(self._container.record.host, self._store.layout.cache)
             group = self._make_cgroup(security)
+            security = contained(security, devices_enforced=group.devices_enforced)
             root = self._mount(nodev=not group.devices_enforced and not security.privileged)
             try:
                 self._prepare_network()
@@ -125,7 +126,9 @@ class Starter:
         self._container.set_state(self._state)
         group = cgroups.create(plan)
         self._warnings += group.warnings
-        self._state = self._state._replace(cgroups=group.paths)
+        self._state = self._state._replace(
+            cgroups=group.paths, devices_enforced=group.devices_enforced
+        )
         return group
 
     def _prepare_network(self) -> None:
@@ -243,6 +246,8 @@ class Starter:
                 bridge = bridge_of(self._config, self._store)
                 self._warnings += bridge.attach(self._endpoint, started.pid)
         except OSError as e:
+            if self._launched:
+                self._launched.check()  # its namespace is gone if it ended: for its own reason
             raise SystemFailure.of("connect the network", e) from e
 
     def started(self, started: console.Started) -> monitor.Outcome:

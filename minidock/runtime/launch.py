@@ -7,6 +7,7 @@ attached to ``/proc/PID/ns/net`` meanwhile. `Launched.start` opens the gate.
 
 import errno
 import os
+import select
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -76,6 +77,13 @@ class Launched:
     def wait_ready(self) -> None:
         """Wait until the namespaces exist; raise what went wrong in the child."""
         self._until(messages.READY)
+
+    def check(self) -> None:
+        """Raise what ended the process, if it has ended; `start` would do so as well."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if poll.poll(0):
+            self._until(messages.EXECUTING)
 
     def start(self) -> None:
         """Let the process go on; return once its program has been executed.

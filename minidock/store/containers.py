@@ -133,6 +133,7 @@ class ContainerState(NamedTuple):
     `pid` is init's, `start_time` its start in clock ticks after boot `boot_id`, which together
     name a process for ever (proc_pid_stat(5), field 22). Times are seconds since the epoch, 0
     for never. `endpoint` is what the network gave, `cgroups` the directories to remove.
+    `devices_enforced` says whether the container's cgroup has rules for devices.
     """
 
     status: str = CREATED
@@ -147,6 +148,7 @@ class ContainerState(NamedTuple):
     restarts: int = 0
     endpoint: Mapping[str, Any] | None = None
     cgroups: tuple[str, ...] = ()
+    devices_enforced: bool = False
 
     @classmethod
     def from_json(cls, raw: bytes) -> "ContainerState":
@@ -185,6 +187,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "restarts": _is_number,
     "endpoint": lambda value: value is None or isinstance(value, dict),
     "cgroups": lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
+    "devices_enforced": lambda value: isinstance(value, bool),
 }
 
 

@@ -23,12 +23,17 @@
         config.json               the runtime spec of the last start
         container.log             json-file log
         attach.sock               the monitor's socket
+        freeze.lock               flock: held by a commit that has frozen the container
+        monitor.error             what went wrong in the monitor with nobody to tell
         hosts hostname resolv.conf
       names/NAME                  symbolic link to a container id: creating it takes the name
       network/                    owned by the network room
       cache/                      may be deleted at any time
       locks/gc.lock               shared: a lease on blobs and layers; exclusive: gc
       locks/meta.lock             exclusive: index.json is being changed
+      locks/names.lock            exclusive: a name is being taken or freed
+      locks/scratch.lock          see scratch.py
+      locks/layer-XX.lock         exclusive: a layer whose diff_id begins so is being fetched
       tmp/RANDOM/                 half-made things; the directory is flocked by their maker
 """
 

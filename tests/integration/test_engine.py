@@ -20,6 +20,7 @@ from minidock.engine.options import (
     BindMount,
     CommitOptions,
     CreateOptions,
+    ExecOptions,
     ListContainers,
     ListImages,
     LogOptions,
@@ -34,10 +35,11 @@ from minidock.errors import (
     NotFound,
     SystemFailure,
 )
-from minidock.linux import mounts
+from minidock.linux import capabilities, mounts
 from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
 from minidock.progress import ignore
+from minidock.runtime import cgroup_plan
 from minidock.store.containers import ContainerNotFound
 from tests.fakes.registry import FakeRegistry, Reset, Stall
 
@@ -593,3 +595,21 @@ def test_damaged_layer_record_counts_as_missing(engine: Engine, image: str, root
     assert engine.images.list(ListImages())[0].size == 0
     pull(engine, image)
     assert run(engine, image, "cat", "/etc/second").output == "two"
+
+
+def test_no_device_node_can_be_made_where_no_cgroup_guards_them(
+    engine: Engine, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the devices controller a container gets no CAP_MKNOD, and exec neither."""
+    monkeypatch.setattr(cgroup_plan, "discover", cgroup_plan.Layout)
+    make = "busybox mknod /dev/disk c 1 5 || echo refused"
+    assert "refused" in run(engine, image, "sh", "-c", make).output
+    options = CreateOptions(image, ("sleep", "60"), network="none")
+    container = engine.containers.create(options, ignore)
+    engine.containers.start(container)
+    command = ("sh", "-c", "busybox grep CapBnd /proc/self/status")
+    read, write = os.pipe()
+    engine.containers.exec(container, ExecOptions(command), Streams(None, write, write))
+    os.close(write)
+    with os.fdopen(read) as output:
+        assert int(output.read().split()[1], 16) & capabilities.mask(["CAP_MKNOD"]) == 0

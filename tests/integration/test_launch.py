@@ -1,8 +1,10 @@
 """Containers seen from inside, and images that attack their engine."""
 
 import contextlib
+import gc
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -167,6 +169,7 @@ def _quiet_mounts() -> Iterator[None]:
 def box(base: str, tmp_path: Path) -> Iterator[Box]:
     """A container; the host has the same mounts, descriptors and children after it."""
     before = Path("/proc/self/mountinfo").read_text()
+    gc.collect()  # what earlier tests left to it
     descriptors = set(os.listdir("/proc/self/fd"))
     namespace = os.readlink("/proc/self/ns/pid_for_children")
     yield Box(base, tmp_path)
@@ -401,6 +404,14 @@ class TestIsolation:
 
 
 class TestLifecycle:
+    def test_check_tells_why_a_process_ended(self, box: Box) -> None:
+        """Whoever finds the namespaces gone can say what really went wrong."""
+        launched, outs = box.launch("/etc/passwd")
+        select.select([launched.pidfd], [], [])
+        with pytest.raises(CommandNotExecutable, match="permission denied"):
+            launched.check()
+        finish_killed(launched, outs)
+
     @pytest.mark.parametrize(
         ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255)]
     )
