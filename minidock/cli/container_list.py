@@ -94,7 +94,13 @@ def ps(session: Session, /, arguments: tuple[str, ...], template: str, **given: 
         return
     now = time.time()
     rows = [_row(view, now, full=full) for view in views]
-    print_rows(template, (*_COLUMNS, "Size") if size else _COLUMNS, _FIELDS, rows)
+    print_rows(
+        template,
+        (*_COLUMNS, "Size") if size else _COLUMNS,
+        _FIELDS,
+        rows,
+        "formatter.ContainerContext",
+    )
 
 
 def _row(view: ContainerView, now: float, *, full: bool) -> dict[str, Any]:

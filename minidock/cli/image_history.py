@@ -61,7 +61,13 @@ def history(
         return
     now = time.time()
     rows = [_row(view, now, human=human, full=no_trunc) for view in views]
-    print_rows(template, _COLUMNS if human else _EXACT_COLUMNS, _FIELDS, rows)
+    print_rows(
+        template,
+        _COLUMNS if human else _EXACT_COLUMNS,
+        _FIELDS,
+        rows,
+        "formatter.historyContext",
+    )
 
 
 def _row(view: HistoryView, now: float, *, human: bool, full: bool) -> dict[str, str]:

@@ -82,11 +82,12 @@ def images(
     now = time.time()
     rows = [_row(view, now, full=full) for view in views]
     columns = _COLUMNS_WITH_DIGESTS if given["digests"] else _COLUMNS
-    print_rows(template, columns, _FIELDS, rows)
+    print_rows(template, columns, _FIELDS, rows, "formatter.imageContext")
 
 
 def _row(view: ImageView, now: float, *, full: bool) -> dict[str, Any]:
     size = human_size(view.size)
+    known = view.shared_size >= 0
     return {
         "ID": short_id(view.id, full=full),
         "Repository": view.repository or _NONE,
@@ -95,8 +96,8 @@ def _row(view: ImageView, now: float, *, full: bool) -> dict[str, Any]:
         "CreatedSince": ago(now, view.created) if view.created else "N/A",
         "CreatedAt": go_time(view.created),
         "Size": size,
-        "Containers": str(view.containers),
+        "Containers": str(view.containers) if view.containers >= 0 else "N/A",
         "VirtualSize": size,
-        "SharedSize": human_size(view.shared_size),
-        "UniqueSize": human_size(max(view.size - view.shared_size, 0)),
+        "SharedSize": human_size(view.shared_size) if known else "N/A",
+        "UniqueSize": human_size(max(view.size - view.shared_size, 0)) if known else "N/A",
     }

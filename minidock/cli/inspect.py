@@ -122,10 +122,28 @@ def _inspect(names: tuple[str, ...], format: str, look_up: Lookup) -> int:
     return 1 if errors else 0
 
 
+def _whole(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the members that docker's type has and its JSON leaves out.
+
+    A template may ask for them: ``{{if .State.Health}}``.
+    """
+    whole = dict(document)
+    for section, members in _OMITTED.items():
+        if isinstance(whole.get(section), dict):
+            whole[section] = members | whole[section]
+    return whole
+
+
+_OMITTED: dict[str, dict[str, Any]] = {
+    "State": {"Health": None},
+    "Config": {"Healthcheck": None, "OnBuild": None, "StopSignal": "", "StopTimeout": None},
+}
+
+
 def _print(found: list[dict[str, Any]], template: Template | None, *, compact: bool) -> None:
     if template is not None:
         # Docker prints an empty line where it finds nothing to put into the template.
-        for text in [template.render(document) for document in found] or [""]:
+        for text in [template.render(_whole(document)) for document in found] or [""]:
             out(text)
     elif compact:
         out(json.dumps(found, ensure_ascii=False, separators=(",", ":")))

@@ -17,11 +17,13 @@ def print_rows(
     columns: tuple[str, ...],
     fields: Mapping[str, str],
     rows: Iterable[Mapping[str, Any]],
+    row_type: str,
 ) -> None:
     """Print `rows` as ``--format`` asks; none and ``table`` mean a table of `columns`.
 
     `fields` are the names that a template may use, with their headers. A row may have further
-    values, which templates can use and JSON does not show.
+    values, which templates can use and JSON does not show. `row_type` is what docker's error
+    about a field that there is not calls a row.
     """
     if format in ("", "table"):
         cells = ([row[name] for name in columns] for row in rows)
@@ -31,7 +33,7 @@ def print_rows(
             format, fields, ({name: row[name] for name in fields} for row in rows)
         )
     else:
-        texts = format_rows(format, fields, rows)
+        texts = format_rows(format, fields, rows, row_type=row_type)
     for text in texts:
         out(printable(text.removesuffix("\n")))
 

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from minidock.cli.inspect import _whole
+from minidock.cli.templates import compile_template
 from tests.unit.cli.conftest import Minidock
 from tests.unit.cli.fakes import CONTAINER_ID, IMAGE_ID
 
@@ -93,3 +95,9 @@ def test_info(minidock: Minidock) -> None:
         "Swap: false\n"
     )
     assert minidock("system", "info", "-f", "{{.Driver}}").out == "overlay2\n"
+
+
+def test_members_that_docker_leaves_out_can_be_asked_for() -> None:
+    """A template may test for a health check where there is none."""
+    template = compile_template("{{if .State.Health}}yes{{else}}{{.State.Pid}}{{end}}")
+    assert template.render(_whole({"State": {"Pid": 1}})) == "1"

@@ -235,3 +235,12 @@ def test_history_in_other_forms(minidock: Minidock) -> None:
     assert f"CMD {'x' * 60} " in exact
     assert IMAGE_ID in exact
     assert minidock("history", "-q", "app").out == f"{SHORT_IMAGE}\n<missing>\n"
+
+
+def test_unknown_field_of_a_row_names_dockers_type(
+    minidock: Minidock, container: ContainerView
+) -> None:
+    """The error of a list command is docker's."""
+    result = minidock("ps", "--format", "{{.NoSuch}}")
+    assert result.status == 1
+    assert "can't evaluate field NoSuch in type *formatter.ContainerContext" in result.err
