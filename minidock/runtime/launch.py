@@ -110,12 +110,25 @@ class Launched:
             self._fail(failure._replace(errno=abs(failure.errno)))
 
     def _follow(self, pid: int) -> None:
-        """Become the handle of child `pid`, which the process so far has made."""
+        """Become the handle of child `pid`, which the process so far has made.
+
+        A container that may trace can write such a record. What is no child of ours is not
+        followed: it would get the signals that are meant for the container's process.
+        """
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return
+        try:
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            os.close(pidfd)
+            return
         self.wait()
         self._status = None
         os.close(self.pidfd)
         self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
+        self.pidfd = pidfd
         self.start_time = start_time(pid)
 
     def kill(self) -> None:
