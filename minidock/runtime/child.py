@@ -97,10 +97,9 @@ def _settle(channel: Channel) -> None:
     gc.disable()  # a finalizer of the parent's objects would close a descriptor of ours
     for importing in (sys.meta_path, sys.path, sys.path_hooks):
         importing.clear()
-    if not channel.fork:
-        os.setsid()
-        if channel.terminal:
-            fcntl.ioctl(0, _TIOCSCTTY, 0)
+    os.setsid()  # nothing in a container has the user's terminal, not even before its execve(2)
+    if channel.terminal and not channel.fork:
+        fcntl.ioctl(0, _TIOCSCTTY, 0)
     for number in signal.valid_signals() - set(_UNCATCHABLE):
         signal.signal(number, signal.SIG_DFL)  # Python ignores SIGPIPE and SIGXFSZ
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -7,7 +7,9 @@ overwrite the host's binary (CVE-2019-5736). So the child first executes 300 byt
 that nobody can change, and these execute the program: ``execve(argv[0], argv + 1, envp)``.
 
 For a process that enters a running container these bytes fork too: what appears in the
-container's process namespace is never Python, and its ``/proc/PID/exe`` of no use inside.
+container's process namespace is never Python, and its ``/proc/PID/exe`` of no use inside. It
+appears undumpable: a process of the container that stops it before its execve(2) could else
+take its error pipe and name some process of the host as the one that was forked.
 """
 
 import struct
@@ -41,6 +43,10 @@ class _Code(NamedTuple):
 _X86_64 = _Code(
     62,
     bytes.fromhex(
+        "bf04000000"  # mov  edi, 4                   PR_SET_DUMPABLE
+        "31f6"  #       xor  esi, esi
+        "b89d000000"  # mov  eax, 157                 prctl
+        "0f05"  #       syscall
         "bf11800000"  # mov  edi, 0x8011              CLONE_PARENT | SIGCHLD
         "31f6"  #       xor  esi, esi                 the same stack: memory is not shared
         "31d2"  #       xor  edx, edx
@@ -112,6 +118,10 @@ def _words(*instructions: int) -> bytes:
 _AARCH64 = _Code(
     183,
     _words(
+        0xD2800080,  # mov x0, #4                PR_SET_DUMPABLE
+        0xD2800001,  # mov x1, #0
+        0xD28014E8,  # mov x8, #167              prctl
+        0xD4000001,  # svc #0
         0xD2900220,  # mov x0, #0x8011           CLONE_PARENT | SIGCHLD
         0xD2800001,  # mov x1, #0                the same stack: memory is not shared
         0xD2800002,  # mov x2, #0
