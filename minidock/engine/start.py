@@ -246,9 +246,10 @@ class Starter:
                 bridge = bridge_of(self._config, self._store)
                 self._warnings += bridge.attach(self._endpoint, started.pid)
         except OSError as e:
-            if self._launched:
-                self._launched.check()  # its namespace is gone if it ended: for its own reason
-            raise SystemFailure.of("connect the network", e) from e
+            # Init goes on meanwhile: where it has failed there is no namespace to connect.
+            assert self._launched
+            own = self._launched.failure()
+            raise own or SystemFailure.of("connect the network", e) from e
 
     def started(self, started: console.Started) -> monitor.Outcome:
         """Record that the container runs."""

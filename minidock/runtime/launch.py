@@ -7,7 +7,6 @@ attached to ``/proc/PID/ns/net`` meanwhile. `Launched.start` opens the gate.
 
 import errno
 import os
-import select
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -78,13 +77,6 @@ class Launched:
         """Wait until the namespaces exist; raise what went wrong in the child."""
         self._until(messages.READY)
 
-    def check(self) -> None:
-        """Raise what ended the process, if it has ended; `start` would do so as well."""
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        if poll.poll(0):
-            self._until(messages.EXECUTING)
-
     def start(self) -> None:
         """Let the process go on; return once its program has been executed.
 
@@ -137,6 +129,14 @@ class Launched:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+    def failure(self) -> MinidockError | None:
+        """Kill the process; return the error that it had met by itself, if any."""
+        self.kill()  # so that the report ends
+        while record := messages.receive(self._report):
+            if record.kind == messages.FAILED:
+                return self._describe(record)
+        return None
 
     def wait(self) -> int:
         """Wait for the end; return the exit status, 128 + n after signal n."""

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from minidock.linux import mounts
 from minidock.linux.libc import syscall
+from minidock.linux.namespaces import CLONE_NEWNS, setns, unshare
 from minidock.linux.netlink import CLONE_NEWNET, network_namespace
 from minidock.network import firewall
 from minidock.network.addresses import parse_subnet
@@ -38,6 +40,27 @@ LAN_HOST = "10.199.7.1"
 LAN_OTHER = "10.199.7.2"
 PATIENCE = 5
 IMPATIENCE = 0.4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _host() -> Iterator[None]:
+    """A network of this module's own, so that names and ports are free; /sys shows it."""
+    own = [
+        os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("net", "mnt")
+    ]
+    cwd = os.getcwd()
+    unshare(CLONE_NEWNET | CLONE_NEWNS)
+    try:
+        mounts.make_private()
+        mounts.mount("sysfs", "/sys", "sysfs", "")
+        ip("link set lo up")
+        yield
+    finally:
+        setns(own[0], CLONE_NEWNET)
+        setns(own[1], CLONE_NEWNS)
+        os.chdir(cwd)
+        for fd in own:
+            os.close(fd)
 
 
 def ip(command: str, pid: int | None = None) -> str:

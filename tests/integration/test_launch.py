@@ -404,14 +404,6 @@ class TestIsolation:
 
 
 class TestLifecycle:
-    def test_check_tells_why_a_process_ended(self, box: Box) -> None:
-        """Whoever finds the namespaces gone can say what really went wrong."""
-        launched, outs = box.launch("/etc/passwd")
-        select.select([launched.pidfd], [], [])
-        with pytest.raises(CommandNotExecutable, match="permission denied"):
-            launched.check()
-        finish_killed(launched, outs)
-
     @pytest.mark.parametrize(
         ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255)]
     )
@@ -428,6 +420,20 @@ class TestLifecycle:
         launched.kill()  # once more is harmless
         launched.close()
         for fd in outs:
+            os.close(fd)
+
+    def test_failure_before_the_start(self, box: Box) -> None:
+        """A process that has failed while it was to wait says why; one that waits is killed."""
+        launched, outs = box.launch("nope")
+        select.select([launched.pidfd], [], [])
+        assert isinstance(launched.failure(), CommandNotFound)
+        waiting, more = box.launch("sleep", "1000")
+        assert waiting.failure() is None
+        assert waiting.wait() == 128 + signal.SIGKILL
+        for each in (launched, waiting):
+            each.wait()
+            each.close()
+        for fd in (*outs, *more):
             os.close(fd)
 
     @pytest.mark.parametrize(
