@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from minidock import progress as events
 from minidock.config import Config
 from minidock.engine.options import PullOptions
+from minidock.engine.readahead import ReadAhead
 from minidock.engine.views import Pulled
 from minidock.errors import DataCorrupted, NotFound, SystemFailure, Unavailable
 from minidock.fs.atomic import make_directory
@@ -259,7 +260,8 @@ def _fetch_layer(store: Store, registry: Registry, layer: _Layer, tell: Progress
                 layer.blob.size,
                 f"layer {layer.blob.digest}",
             )
-            _unpack(store, _Tee(source, copy.fileno()), layer, directory)
+            with ReadAhead(_Tee(source, copy.fileno())) as ahead:
+                _unpack(store, ahead, layer, directory)
         tell(events.LayerVerified(layer.blob.digest))
         store.blobs.adopt(f"{directory}/blob", layer.blob.digest, durable=False)
 
