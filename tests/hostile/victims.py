@@ -51,16 +51,14 @@ class Guarded(Place):
         """Return the host's path of a container's writable layer."""
         return f"{self.root}/containers/{self.inspect(name)['Id']}/upper"
 
+    def offer(self, name: str, *entries: Entry, **config: Any) -> None:
+        """Have the registry hold a new image: busybox with `entries` over it."""
+        layers = [base_layer(), *([layer(*entries)] if entries else ())]
+        whole = {"config": {"Env": [PATH], "Cmd": ["true"], **config}}
+        self.registry.add_image(f"library/{name}", "latest", layers, whole, "plain")
 
-def add(
-    registry: FakeRegistry,
-    name: str,
-    *entries: Entry,
-    layers: tuple[bytes, ...] = (),
-    **config: Any,
-) -> str:
-    """Hold image `name` of a busybox layer, one of `entries`, and `layers`; return the name."""
-    own = (layer(*entries),) if entries else ()
-    document = {"config": {"Env": [PATH], "Cmd": ["true"], **config}}
-    registry.add_image(f"library/{name}", "latest", [base_layer(), *own, *layers], document)
-    return name
+    def add(self, name: str, *entries: Entry, **config: Any) -> str:
+        """Pull such an image; return its name."""
+        self.offer(name, *entries, **config)
+        self("pull", "-q", name)
+        return name
