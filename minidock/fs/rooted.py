@@ -25,6 +25,16 @@ class NotRegular(DataCorrupted):
     """A fifo, device or directory stands where a small file is expected (CVE-2024-9676)."""
 
 
+def open_regular(found: int) -> int:
+    """Return a descriptor for reading the file that O_PATH descriptor `found` stands for.
+
+    Return -1, having opened nothing, unless it is a regular file. Raises OSError.
+    """
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        return -1
+    return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+
+
 class RootedDir:
     """A handle on a root; closing it closes the descriptor it was given."""
 
@@ -66,24 +76,27 @@ class RootedDir:
     def read_small(self, path: str) -> bytes | None:
         """Return the regular file `path`, None if there is none.
 
-        Never blocks: a fifo is refused, not opened for its writer.
+        Nothing else is ever opened: a fifo would block, and a device may do something, such as
+        arm a watchdog.
 
         Raises:
             NotRegular: it is no regular file, or longer than MAX_SMALL_FILE.
         """
         try:
-            fd = self.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            found = self.open(path, os.O_PATH)
         except OSError as e:
             if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
-            if e.errno in (errno.ENXIO, errno.EACCES):
-                raise NotRegular(f"{path} is not a regular file") from e
             raise
         try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise NotRegular(f"{path} is not a regular file")
-            if status.st_size > MAX_SMALL_FILE:
+            fd = open_regular(found)
+        finally:
+            os.close(found)
+        if fd < 0:
+            raise NotRegular(f"{path} is not a regular file")
+        try:
+            size = os.fstat(fd).st_size
+            if size > MAX_SMALL_FILE:
                 raise NotRegular(f"{path} is larger than {MAX_SMALL_FILE} bytes")
             parts = []
             while part := os.read(fd, 65536):

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from minidock.fs.rooted import open_regular
 from minidock.fs.trees import Cursor
 from minidock.layers import archive as tar
 from minidock.layers import whiteouts, xattrs
@@ -322,14 +323,20 @@ class _LayerWriter:
             self._linked[identity] = item.path
 
     def _add_file(self, item: _Item) -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(item.name, flags, dir_fd=item.directory)
+        # A device put there meanwhile must not be opened, so the place is, before the file.
+        found = os.open(
+            item.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=item.directory
+        )
         try:
-            opened = os.fstat(fd)
-            if not os.path.samestat(opened, item.status):
-                self._notes.append(f"{item.path!r}: was replaced while it was read")
-                return
-            size = opened.st_size
+            same = os.path.samestat(os.fstat(found), item.status)
+            fd = open_regular(found) if same else -1
+        finally:
+            os.close(found)
+        if fd < 0:
+            self._notes.append(f"{item.path!r}: was replaced while it was read")
+            return
+        try:
+            size = os.fstat(fd).st_size
             entry = self._entry(item, tar.FILE)._replace(size=size)
             self._write(entry, self._contents(fd, size, item.path))
         finally:
