@@ -2,9 +2,9 @@
 """The configuration: one frozen value, built once by the command line and passed down."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from minidock.oci.descriptor import Platform
+from minidock.values import NamedTuple
 
 
 class RegistrySettings(NamedTuple):

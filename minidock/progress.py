@@ -2,9 +2,9 @@
 """What long work tells its caller: typed events through one callback."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from minidock.oci.digest import Digest
+from minidock.values import NamedTuple
 
 
 class Resolving(NamedTuple):

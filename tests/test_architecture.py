@@ -11,6 +11,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 RANK = {
     "errors": 0,
+    "values": 0,
     "oci": 1,
     "linux": 1,
     "fs": 2,

@@ -2,7 +2,7 @@
 """The flags of ``run`` and ``create``, and the CreateOptions they make."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from minidock.cli.flags import INT, OPTIONAL, switch, value, values
 from minidock.cli.kvfiles import read_environment, read_labels
@@ -26,6 +26,7 @@ from minidock.cli.settings import Environment
 from minidock.engine.options import BindMount, CreateOptions, TmpfsMount
 from minidock.errors import InvalidArgument, Unsupported
 from minidock.network.ports import PortMapping, parse_exposed, parse_publish
+from minidock.values import NamedTuple
 
 F = TypeVar("F", bound=Callable[..., Any])
 

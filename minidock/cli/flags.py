@@ -9,12 +9,13 @@ parsers understand alike.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from minidock.cli.failures import FlagError
 from minidock.errors import MinidockError
+from minidock.values import NamedTuple
 
 F = TypeVar("F", bound=Callable[..., Any])
 

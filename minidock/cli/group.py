@@ -3,13 +3,14 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from minidock.cli.command import parse_words
 from minidock.cli.failures import ArgumentError
 from minidock.cli.help import command_table, option_lines, see_help, usage_line
+from minidock.values import NamedTuple
 
 _NAME_WIDTH = 9
 

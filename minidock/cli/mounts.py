@@ -5,12 +5,13 @@ import csv
 import os.path
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.cli.flags import Parsed, parse_bool
 from minidock.cli.params import parse_size
 from minidock.engine.options import BindMount, TmpfsMount
 from minidock.errors import Conflict, InvalidArgument, Unsupported
+from minidock.values import NamedTuple
 
 _PROPAGATIONS = frozenset(("shared", "slave", "private", "rshared", "rslave", "rprivate"))
 _IGNORED_MODES = frozenset(("z", "Z", "consistent", "cached", "delegated"))

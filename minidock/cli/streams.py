@@ -2,12 +2,12 @@
 """The user's terminal and descriptors, as the engine wants them."""
 
 import os
-from typing import NamedTuple
 
 from minidock.cli.failures import Refused
 from minidock.cli.session import Session
 from minidock.engine.options import Streams
 from minidock.errors import InvalidArgument
+from minidock.values import NamedTuple
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"

@@ -5,9 +5,10 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.cli.template_text import plain, sprint, sprintf, type_name
+from minidock.values import NamedTuple
 
 _MAX_PAD = 1_000_000
 

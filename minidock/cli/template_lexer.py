@@ -6,7 +6,8 @@ Grammar: https://pkg.go.dev/text/template. Error texts are Go's, for scripts loo
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from minidock.values import NamedTuple
 
 _SPACES = " \t\r\n"
 

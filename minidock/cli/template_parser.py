@@ -3,10 +3,11 @@
 
 import re
 from collections.abc import Collection
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from minidock.cli.template_lexer import Token, tokenize
 from minidock.errors import InvalidArgument
+from minidock.values import NamedTuple
 
 _MAX_DEPTH = 60
 """Of parentheses and blocks in each other: each level is several calls of the interpreter."""

@@ -3,7 +3,9 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from minidock.values import NamedTuple
 
 _MAX_WIDTH = 1_000_000
 """Of a printed value; fmt has the same limit."""

@@ -3,12 +3,13 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.errors import InvalidArgument
 from minidock.linux import capabilities
 from minidock.runtime import seccomp
 from minidock.runtime.cgroup_plan import DOCKER_DEVICES, DeviceRule
+from minidock.values import NamedTuple
 
 
 class Security(NamedTuple):

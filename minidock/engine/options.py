@@ -2,10 +2,10 @@
 """What each user verb takes: frozen values that the front ends build."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from minidock.network.ports import PortMapping
 from minidock.oci.descriptor import Platform
+from minidock.values import NamedTuple
 
 Filters = tuple[tuple[str, str], ...]
 """``--filter key=value`` pairs: the same key is OR, different keys are AND."""

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock import progress as events
 from minidock.config import Config
@@ -41,6 +41,7 @@ from minidock.store.chains import LayerRecord
 from minidock.store.scratch import scratch, sweep
 from minidock.store.store import Store
 from minidock.store.unpacked import boot_id
+from minidock.values import NamedTuple
 
 CHUNK = 1 << 18
 MAX_BREAKS = 8

@@ -6,10 +6,10 @@ pulled by (``docker.io/library/x@sha256:...``), in full.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from minidock.errors import Conflict
 from minidock.oci.digest import Digest, hex_of
+from minidock.values import NamedTuple
 
 SHORT = 12
 

@@ -2,12 +2,12 @@
 """From what the user typed to an image in the store."""
 
 import re
-from typing import NamedTuple
 
 from minidock.errors import InvalidArgument, NotFound
 from minidock.oci.digest import hex_of
 from minidock.oci.reference import InvalidReference, Reference, parse_reference
 from minidock.store.images import ImageEntry, ImageStore
+from minidock.values import NamedTuple
 
 _ID = re.compile(r"(?:sha256:)?([a-f0-9]{1,64})")
 

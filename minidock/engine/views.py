@@ -5,11 +5,11 @@ Times are seconds since the epoch, sizes are bytes.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from minidock.network.ports import PortMapping
 from minidock.oci.digest import Digest
 from minidock.oci.reference import Reference
+from minidock.values import NamedTuple
 
 
 class ImageView(NamedTuple):

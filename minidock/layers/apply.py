@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from minidock.errors import DataCorrupted
 from minidock.fs import trees
@@ -20,6 +20,7 @@ from minidock.layers import archive as tar
 from minidock.layers import whiteouts, xattrs
 from minidock.linux.openat import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from minidock.oci.content import Reader
+from minidock.values import NamedTuple
 
 _T = TypeVar("_T")
 

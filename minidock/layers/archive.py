@@ -12,11 +12,11 @@ Names are `str` by os.fsdecode: a name that is no UTF-8 keeps its bytes.
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from minidock.layers import pax, sparse
 from minidock.layers.compression import CorruptArchive, Writer
 from minidock.oci.content import Reader
+from minidock.values import NamedTuple
 
 FILE = b"0"
 HARD_LINK = b"1"

@@ -10,13 +10,13 @@ descriptors, and neither a symbolic link nor a fifo in it is ever followed or wa
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from minidock.fs.rooted import open_regular
 from minidock.fs.trees import Cursor
 from minidock.layers import archive as tar
 from minidock.layers import whiteouts, xattrs
 from minidock.layers.compression import Writer
+from minidock.values import NamedTuple
 
 ADDED, CHANGED, DELETED = "A", "C", "D"
 _SAME = ""  # a directory that was copied up and is as it was below

@@ -7,10 +7,10 @@ extension blocks, 0.0 in repeated pax records, 0.1 in one record, 1.0 in front o
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from minidock.layers.compression import CorruptArchive
 from minidock.layers.pax import Records, parse_number
+from minidock.values import NamedTuple
 
 Segments = tuple[tuple[int, int], ...]
 

@@ -12,9 +12,9 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import NamedTuple
 
 from minidock.linux.libc import syscall
+from minidock.values import NamedTuple
 
 CLONE_NEWNET = 0x40000000
 

@@ -8,7 +8,6 @@ container is done here without starting a process. All tables are of family ip.
 import socket
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from minidock.linux.netlink import (
     NETLINK_NETFILTER,
@@ -23,6 +22,7 @@ from minidock.linux.netlink import (
     nested,
     text,
 )
+from minidock.values import NamedTuple
 
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN = 16  # NFNL_MSG_BATCH_BEGIN

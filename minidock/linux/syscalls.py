@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The system call interfaces (ABIs) of a machine, and the numbers of their calls."""
 
-from typing import NamedTuple
+from minidock.values import NamedTuple
 
 
 class Abi(NamedTuple):

@@ -7,7 +7,8 @@ import struct
 import termios
 import tty
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from minidock.values import NamedTuple
 
 
 class WindowSize(NamedTuple):

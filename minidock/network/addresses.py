@@ -6,9 +6,9 @@ The standard ipaddress module is left out: 4 ms of import for four operations.
 
 from collections.abc import Collection, Iterable, Iterator
 from socket import AF_INET, inet_aton, inet_ntoa, inet_pton
-from typing import NamedTuple
 
 from minidock.errors import Conflict, InvalidArgument
+from minidock.values import NamedTuple
 
 _BITS = 32
 

@@ -10,7 +10,6 @@ next ``attach``, with all that belongs to the containers that run.
 
 import os
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from minidock.errors import Conflict
 from minidock.fs.atomic import make_directory, random_hex
@@ -26,6 +25,7 @@ from minidock.network.firewall import NoFirewall, Table, remove_table
 from minidock.network.leases import Endpoint, Leases, read_leases, write_leases
 from minidock.network.ports import PortMapping
 from minidock.network.reservation import Reservation, reserve
+from minidock.values import NamedTuple
 
 DEFAULT_BRIDGE = "minidock0"
 _MAX_INTERFACE_NAME = 15  # IFNAMSIZ without the NUL

@@ -5,10 +5,10 @@ See hosts(5) and resolv.conf(5).
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from minidock.errors import InvalidArgument
 from minidock.network.ports import is_address
+from minidock.values import NamedTuple
 
 HOST_GATEWAY = "host-gateway"
 """Stands in ``--add-host`` for the address by which a container reaches its host."""

@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from io import FileIO
 from socket import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, inet_aton
-from typing import NamedTuple
 
 from minidock.errors import MinidockError, Unsupported
 from minidock.linux import nfnetlink
@@ -19,6 +18,7 @@ from minidock.linux.nfnetlink import Element
 from minidock.network.addresses import Subnet
 from minidock.network.leases import Endpoint
 from minidock.network.ports import ANY_ADDRESS
+from minidock.values import NamedTuple
 
 _LAYOUT = "v1"
 """Changes with every change of _RULES, so that an older table is replaced."""

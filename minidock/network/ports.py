@@ -2,9 +2,10 @@
 """Published ports: docker's ``[ip:][host]:container[/proto]`` as values. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.errors import InvalidArgument
+from minidock.values import NamedTuple
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - what docker shows for all addresses

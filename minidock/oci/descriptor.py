@@ -2,10 +2,11 @@
 """Descriptors: the only pointer there is (OCI image-spec, descriptor.md)."""
 
 from collections.abc import Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from minidock.errors import DataCorrupted
 from minidock.oci.digest import Digest, InvalidDigest, parse_digest
+from minidock.values import NamedTuple
 
 MAX_DOCUMENT = 4 << 20
 """Bytes a manifest, an index or a config may have at most."""

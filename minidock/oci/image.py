@@ -2,7 +2,7 @@
 """The image config (OCI image-spec, config.md); keys we do not know are kept."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.oci.descriptor import (
     InvalidDocument,
@@ -13,6 +13,7 @@ from minidock.oci.descriptor import (
 )
 from minidock.oci.digest import DiffID, InvalidDigest, parse_diff_id
 from minidock.oci.manifest import dump_json, load_json
+from minidock.values import NamedTuple
 
 
 class ImageConfig(NamedTuple):

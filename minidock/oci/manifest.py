@@ -2,7 +2,7 @@
 """Manifests and indexes: OCI image-spec manifest.md, image-index.md; Docker v2 schema 2."""
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.errors import Unsupported
 from minidock.oci import media_types
@@ -14,6 +14,7 @@ from minidock.oci.descriptor import (
     json_list,
     json_object,
 )
+from minidock.values import NamedTuple
 
 MAX_LAYERS = 127
 """Docker's limit, and what overlayfs takes as one mount's lower directories."""

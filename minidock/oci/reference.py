@@ -2,10 +2,10 @@
 """Names of images, by docker's rules (the grammar of distribution/reference)."""
 
 import re
-from typing import NamedTuple
 
 from minidock.errors import InvalidArgument
 from minidock.oci.digest import Digest
+from minidock.values import NamedTuple
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"

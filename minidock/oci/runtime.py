@@ -5,9 +5,10 @@ The values hold what minidock uses; the names of the specification's JSON appear
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.oci.descriptor import InvalidDocument, json_list, json_object, json_text
+from minidock.values import NamedTuple
 
 VERSION = "1.0.2"
 _UMASK = 0o022

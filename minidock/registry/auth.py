@@ -8,7 +8,6 @@ OAuth2 variant (POST) for identity tokens. Basic: RFC 7617.
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 from minidock.errors import Forbidden, Unauthorized
@@ -19,6 +18,7 @@ from minidock.registry.endpoints import Endpoint
 from minidock.registry.retry import failure_of
 from minidock.registry.transport import CHUNK, Request, Response, Transport
 from minidock.registry.urls import host_of, is_local, is_loopback, netloc_of, parse_web_url
+from minidock.values import NamedTuple
 
 MAX_TOKEN_BODY = 1 << 20
 """Bytes a token server's answer may have."""

@@ -6,13 +6,13 @@ Only ``auths`` is read. Credential helpers are programs, and nothing here starts
 
 import base64
 import binascii
-from typing import NamedTuple
 
 from minidock.errors import MinidockError
 from minidock.oci.descriptor import InvalidDocument, json_object, json_text
 from minidock.oci.manifest import load_json
 from minidock.oci.reference import DEFAULT_REGISTRY
 from minidock.progress import Progress, Warned
+from minidock.values import NamedTuple
 
 _MAX_FILE = 1 << 20
 _HUB_KEY = "https://index.docker.io/v1/"

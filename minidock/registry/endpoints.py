@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the repositories of a registry are served: its mirrors, then the registry itself."""
 
-from typing import NamedTuple
-
 from minidock.config import Config, RegistrySettings
 from minidock.errors import InvalidArgument
 from minidock.oci.reference import DEFAULT_REGISTRY
 from minidock.registry.retry import ORIGIN, PROBE, SPARE, Patience
 from minidock.registry.urls import is_loopback, netloc_of, parse_web_url
+from minidock.values import NamedTuple
 
 DOCKER_HUB = "registry-1.docker.io"
 """The host that serves docker.io."""

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from minidock.errors import Unavailable
 from minidock.progress import Progress, Retrying
 from minidock.registry.transport import ConnectionFailed, Interrupted, Response, Timing
+from minidock.values import NamedTuple
 
 MAX_ATTEMPTS = 5
 MAX_WAIT = 60.0

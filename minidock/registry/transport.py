@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 from urllib.parse import unquote
 
 import urllib3
@@ -41,6 +41,7 @@ from minidock.registry.urls import (
     parse_web_url,
     same_origin,
 )
+from minidock.values import NamedTuple
 
 MAX_HOPS = 10
 """Requests that one may turn into by redirects."""

@@ -4,10 +4,10 @@
 import errno
 import os
 from contextlib import ExitStack
-from typing import NamedTuple
 
 from minidock.errors import SystemFailure
 from minidock.linux import mounts
+from minidock.values import NamedTuple
 
 _PAGE = 4096
 """Bytes that the options of one mount(2) may have."""

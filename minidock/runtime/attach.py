@@ -10,12 +10,12 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NamedTuple
 
 from minidock.errors import Conflict, MinidockError, SystemFailure, Unavailable
 from minidock.linux.tty import WindowSize, raw_mode, window_size
 from minidock.runtime import channel
 from minidock.runtime.channel import Connection
+from minidock.values import NamedTuple
 
 SOCKET = "attach.sock"
 """Name of the monitor's socket in the container's state directory."""

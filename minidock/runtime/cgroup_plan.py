@@ -8,9 +8,9 @@ never enforced.
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from minidock.fs.atomic import read_file
+from minidock.values import NamedTuple
 
 _NAME = "minidock"
 

@@ -12,11 +12,11 @@ import time
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
 
 from minidock.errors import SystemFailure, Unsupported
 from minidock.fs.atomic import read_file
 from minidock.runtime.cgroup_plan import CONSEQUENCES, CgroupPlan, Group
+from minidock.values import NamedTuple
 
 _PATIENCE = 10.0  # seconds for the kernel to freeze, kill or let go of processes
 _PAUSE = 0.001  # seconds between looks

@@ -25,10 +25,11 @@ import errno
 import json
 import socket
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock import errors
 from minidock.errors import DataCorrupted, MinidockError, SystemFailure
+from minidock.values import NamedTuple
 
 END = 0
 """Kind of the message that a closed channel is read as."""

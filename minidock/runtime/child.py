@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Never
+from typing import Never
 
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities, mounts, processes, seccomp
@@ -21,6 +21,7 @@ from minidock.oci.runtime import Process, Rlimit
 from minidock.runtime import messages
 from minidock.runtime.final import REPORT_FD
 from minidock.runtime.messages import Reporter
+from minidock.values import NamedTuple
 
 _PIPE_MAGIC = 0x50495045
 _TIOCSCTTY = 0x540E

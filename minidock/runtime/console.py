@@ -8,7 +8,7 @@ it (TIOCSTI, CVE-2017-5226 and its like).
 import errno
 import os
 import select
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from minidock.linux.tty import WindowSize, set_window_size
 from minidock.runtime.attach import (
@@ -20,6 +20,7 @@ from minidock.runtime.attach import (
     user_side,
 )
 from minidock.runtime.child import Stdio
+from minidock.values import NamedTuple
 
 _BLOCK = 1 << 16
 _SPLICE = 1 << 20

@@ -15,7 +15,7 @@ launched them has to wait for them.
 import errno
 import os
 from contextlib import ExitStack
-from typing import NamedTuple, Never
+from typing import Never
 
 from minidock.errors import Conflict, SystemFailure
 from minidock.fs.rooted import RootedDir
@@ -27,6 +27,7 @@ from minidock.runtime.launch import Launched, describe, spawn, start_time
 from minidock.runtime.messages import Reporter
 from minidock.runtime.spec import merge_environment
 from minidock.runtime.terminals import open_terminal
+from minidock.values import NamedTuple
 
 _NAMESPACES = (
     namespaces.CLONE_NEWNS

@@ -13,12 +13,12 @@ take its error pipe and name some process of the host as the one that was forked
 """
 
 import struct
-from typing import NamedTuple
 
 from minidock.errors import Unsupported
 from minidock.linux.libc import MACHINE
 from minidock.linux.processes import sealed_program
 from minidock.runtime.messages import EXEC, FAILED, FORKED
+from minidock.values import NamedTuple
 
 REPORT_FD = 3
 """Where the program expects the error pipe. It makes it close-on-exec first."""

@@ -7,7 +7,7 @@ masks, pivot_root(2), then limits, privileges and the filter, then a program tha
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple, Never
+from typing import Never
 
 from minidock.fs.rooted import RootedDir
 from minidock.linux import interfaces, mounts, namespaces
@@ -26,6 +26,7 @@ from minidock.runtime.mounts import (
     open_new,
     place,
 )
+from minidock.values import NamedTuple
 
 
 class Plan(NamedTuple):

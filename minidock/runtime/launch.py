@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import NamedTuple, Never
+from typing import Never
 
 from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.linux import namespaces, processes
@@ -22,6 +22,7 @@ from minidock.runtime.init import Init, Plan
 from minidock.runtime.messages import Record, Reporter
 from minidock.runtime.mounts import DEVICES, Step, open_new, open_source, plan
 from minidock.runtime.terminals import open_terminal
+from minidock.values import NamedTuple
 
 _START_TIME = 22 - 3  # fields of proc_pid_stat(5) after the name: from 3 on
 

@@ -10,7 +10,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+
+from minidock.values import NamedTuple
 
 PIECE = 16 << 10
 """Bytes of output that one entry holds at most."""

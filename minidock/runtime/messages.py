@@ -19,7 +19,8 @@ Numbers only: once its root has changed the child must not format errors, as tha
 
 import os
 import struct
-from typing import NamedTuple
+
+from minidock.values import NamedTuple
 
 READY = 1
 WARNING = 2

@@ -26,7 +26,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NamedTuple, Never, Protocol
+from typing import Never, Protocol
 
 from minidock.errors import Cancelled, Conflict, DataCorrupted, MinidockError, SystemFailure
 from minidock.fs.atomic import read_file, write_file
@@ -38,6 +38,7 @@ from minidock.runtime.channel import Connection
 from minidock.runtime.child import Stdio
 from minidock.runtime.console import Ends, Started, open_console, open_pipes
 from minidock.runtime.logs import LogFile, LogWriter
+from minidock.values import NamedTuple
 
 LOCK = "monitor.lock"
 """Name of the file in the state directory that is locked while the monitor lives."""

@@ -10,11 +10,11 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from minidock.fs.rooted import RootedDir
 from minidock.linux import mounts
 from minidock.oci.runtime import LinuxDevice, Mount
+from minidock.values import NamedTuple
 
 _ATTRIBUTES = {
     "ro": (mounts.MOUNT_ATTR_RDONLY, 0),

@@ -9,7 +9,6 @@ Jumps only lead forward, and every path ends in a return.
 import struct
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import NamedTuple
 
 from minidock.errors import Unsupported
 from minidock.linux.seccomp import MAX_INSTRUCTIONS
@@ -24,6 +23,7 @@ from minidock.runtime.seccomp_policy import (
     Condition,
     Policy,
 )
+from minidock.values import NamedTuple
 
 # linux/bpf_common.h: class | size or operation | mode or source
 _LOAD = 0x20  # LD | W | ABS: A = word at k

@@ -5,9 +5,8 @@ The facts of the default policy (names of system calls, values of arguments, cap
 those of moby's default profile; socket(2) is stricter, see _SOCKET.
 """
 
-from typing import NamedTuple
-
 from minidock.linux.capabilities import mask
+from minidock.values import NamedTuple
 
 KILL_THREAD = 0x00000000
 KILL_PROCESS = 0x80000000

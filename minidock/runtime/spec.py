@@ -3,7 +3,6 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from minidock.errors import InvalidArgument
 from minidock.oci.runtime import (
@@ -17,6 +16,7 @@ from minidock.oci.runtime import (
 )
 from minidock.runtime.commands import DEFAULT_PATH
 from minidock.runtime.users import User
+from minidock.values import NamedTuple
 
 SHM_SIZE = 64 << 20
 """Bytes of /dev/shm unless asked otherwise."""

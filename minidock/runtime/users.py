@@ -6,11 +6,11 @@ unless a group is given; an unknown number is an id with group 0 and home ``/``.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from minidock.errors import InvalidArgument, NotFound
 from minidock.fs.rooted import RootedDir
 from minidock.oci import runtime
+from minidock.values import NamedTuple
 
 MAX_ID = (1 << 31) - 1
 """The largest id: more would wrap around to root in places (CVE-2024-40635)."""

@@ -11,11 +11,12 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.errors import MinidockError, SystemFailure
 from minidock.linux.libc import syscall
 from minidock.runtime.channel import pack_error, unpack_error
+from minidock.values import NamedTuple
 
 Emit = Callable[[list[Any]], None]
 Job = Callable[[Emit], Any]

@@ -10,7 +10,6 @@ metadata that is to be seen, and the empty files of the second.
 
 import os
 import stat
-from typing import NamedTuple
 
 from minidock.fs.atomic import make_directory, write_file
 from minidock.oci.descriptor import InvalidDocument, json_list
@@ -18,6 +17,7 @@ from minidock.oci.digest import ChainID
 from minidock.oci.manifest import dump_json, load_json
 from minidock.store.layout import Layout
 from minidock.store.scratch import scratch
+from minidock.values import NamedTuple
 
 EMPTY_CHAIN = ChainID("sha256:" + "0" * 64)
 """Stands for the stack of an image without layers."""

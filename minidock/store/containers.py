@@ -9,7 +9,7 @@ of a crash and free to take.
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from minidock.errors import Conflict, DataCorrupted, InvalidArgument, NotFound
 from minidock.fs.atomic import random_hex, read_file, write_file
@@ -20,6 +20,7 @@ from minidock.oci.manifest import dump_json, load_json
 from minidock.store.images import LAST_TIME
 from minidock.store.layout import Layout
 from minidock.store.scratch import scratch
+from minidock.values import NamedTuple
 
 CREATED, RUNNING, PAUSED, EXITED = "created", "running", "paused", "exited"
 DEAD = "dead"

@@ -2,7 +2,6 @@
 """Garbage: blobs and layers that no image and no container needs."""
 
 import os
-from typing import NamedTuple
 
 from minidock.errors import DataCorrupted, NotFound
 from minidock.fs.locks import Lock
@@ -14,6 +13,7 @@ from minidock.store.containers import ContainerStore
 from minidock.store.images import ImageStore
 from minidock.store.layout import Layout
 from minidock.store.unpacked import UnpackedStore
+from minidock.values import NamedTuple
 
 
 class Collected(NamedTuple):

@@ -10,7 +10,6 @@ lock; writing needs a Transaction.
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from minidock.errors import InvalidArgument
 from minidock.fs.atomic import read_file, write_file
@@ -23,6 +22,7 @@ from minidock.oci.media_types import OCI_INDEX
 from minidock.oci.reference import parse_reference
 from minidock.store.blobs import BlobStore
 from minidock.store.layout import Layout
+from minidock.values import NamedTuple
 
 REF_NAME = "org.opencontainers.image.ref.name"
 DIGESTS = "io.minidock.image.digests"

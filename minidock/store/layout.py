@@ -37,9 +37,8 @@
       tmp/RANDOM/                 half-made things; the directory is flocked by their maker
 """
 
-from typing import NamedTuple
-
 from minidock.oci.digest import ChainID, DiffID, Digest, hex_of
+from minidock.values import NamedTuple
 
 
 class Layout(NamedTuple):
