@@ -4,7 +4,6 @@
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -54,6 +53,8 @@ def _explain(failed: CommandFailed, debug: bool) -> int:
     error = failed.__cause__
     assert error is not None
     if debug:
+        import traceback  # only --debug needs it
+
         err("".join(traceback.format_exception(error)).rstrip())
     match error:
         case Cancelled():

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``--volume``, ``--mount`` and ``--tmpfs`` as mounts; the texts of the errors are docker's."""
 
-import csv
 import os.path
 import re
 from collections.abc import Callable, Iterable
@@ -136,6 +135,8 @@ def parse_mount(text: str) -> MountFlag:
         InvalidArgument: the text can't be meant.
         Unsupported: it asks for a volume or an image.
     """
+    import csv  # only --mount needs it
+
     fields = _MountFields()
     for field in next(csv.reader([text]), []):
         fields = _with_field(fields, field)

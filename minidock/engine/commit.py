@@ -12,11 +12,11 @@ from minidock.engine.changes import apply_changes
 from minidock.engine.clock import exact_rfc3339
 from minidock.engine.options import CommitOptions
 from minidock.errors import InvalidArgument, SystemFailure
-from minidock.fs.atomic import make_directory
+from minidock.fs.atomic import make_directory, write_all
 from minidock.layers.apply import Limits, apply
 from minidock.layers.compression import compress
 from minidock.layers.diff import write_layer
-from minidock.oci.content import HashingWriter
+from minidock.oci.content import HashingWriter, Writer
 from minidock.oci.descriptor import Descriptor
 from minidock.oci.digest import DiffID, Digest
 from minidock.oci.image import History, Image, ImageConfig
@@ -169,26 +169,22 @@ class _Fd:
         """Return up to `size` bytes."""
         return os.read(self._fd, size)
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes, /) -> None:
         """Write all of `data`."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        return len(data)
+        write_all(self._fd, data)
 
 
 class _Both:
     """Write to two streams."""
 
-    def __init__(self, first: Any, second: Any) -> None:
+    def __init__(self, first: Writer, second: Writer) -> None:
         self._first = first
         self._second = second
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes, /) -> None:
         """Write all of `data` to each."""
         self._first.write(data)
         self._second.write(data)
-        return len(data)
 
 
 def _packing(

@@ -26,7 +26,7 @@ def image_document(
     return {
         "Id": stored.id,
         "RepoTags": names,
-        "RepoDigests": [_familiar_digest(d) for d in digests],
+        "RepoDigests": [parse_reference(d).familiar for d in digests],
         "Parent": "",
         "Comment": image.history[-1].comment if image.history else "",
         "Created": image.created or ZERO,
@@ -59,11 +59,6 @@ def _image_config(stored: StoredImage) -> dict[str, Any]:
         "Labels": None,
     }
     return empty | stored.image.config.to_json()
-
-
-def _familiar_digest(text: str) -> str:
-    name, _, digest = text.partition("@")
-    return f"{parse_reference(name).familiar_name}@{digest}"
 
 
 def container_document(

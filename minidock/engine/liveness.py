@@ -20,6 +20,7 @@ from minidock.errors import (
     InvalidArgument,
     MinidockError,
 )
+from minidock.linux import processes
 from minidock.runtime import attach, channel, monitor
 from minidock.store.containers import EXITED, PAUSED, RUNNING, Container, ContainerState
 from minidock.store.unpacked import boot_id
@@ -73,21 +74,11 @@ def stop_signal(config: Mapping[str, Any]) -> int:
         return signal.SIGTERM
 
 
-def start_time_of(pid: int) -> int:
-    """Return the start of process `pid` in clock ticks after boot, 0 when it is dead."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            fields = file.read(4096).rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
 def init_alive(state: ContainerState) -> bool:
     """Tell whether the init that `state` names lives."""
     return (
         state.pid > 0
-        and start_time_of(state.pid) == state.start_time
+        and processes.living_since(state.pid) == state.start_time
         and state.boot_id == boot_id()
     )
 

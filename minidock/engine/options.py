@@ -136,13 +136,6 @@ class ListImages(NamedTuple):
     filters: Filters = ()
 
 
-class Terminal(NamedTuple):
-    """Size of the user's terminal in characters."""
-
-    rows: int
-    columns: int
-
-
 class Streams(NamedTuple):
     """The user's descriptors, and what may be done with them.
 

@@ -15,7 +15,7 @@ from minidock.engine.options import PullOptions
 from minidock.engine.readahead import ReadAhead
 from minidock.engine.views import Pulled
 from minidock.errors import DataCorrupted, NotFound, SystemFailure, Unavailable
-from minidock.fs.atomic import make_directory
+from minidock.fs.atomic import make_directory, write_all
 from minidock.fs.locks import Lock
 from minidock.fs.trees import remove
 from minidock.layers.apply import Limits, apply
@@ -358,9 +358,7 @@ class _Tee:
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes after writing them."""
         data = self._source.read(size)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        write_all(self._fd, data)
         return data
 
 

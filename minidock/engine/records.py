@@ -10,7 +10,7 @@ from typing import Any
 from minidock.engine.options import BindMount, CreateOptions, TmpfsMount
 from minidock.errors import DataCorrupted, InvalidArgument
 from minidock.network.ports import InvalidPort, PortMapping, parse_exposed
-from minidock.oci.image import ImageConfig
+from minidock.oci.image import ImageConfig, environment
 from minidock.store.containers import PAUSED, RUNNING, ContainerState
 
 SHORT = 12
@@ -80,11 +80,7 @@ def merge_env(lower: tuple[str, ...], upper: tuple[str, ...]) -> tuple[str, ...]
     An entry without a name or without ``=`` is dropped: it must never become a value of the
     host (CVE-2026-57231).
     """
-    merged: dict[str, str] = {}
-    for entry in (*lower, *upper):
-        name, equals, value = entry.partition("=")
-        if name and equals:
-            merged[name] = value
+    merged = environment((*lower, *upper))
     return tuple(f"{name}={value}" for name, value in merged.items())
 
 

@@ -22,9 +22,7 @@ def write_file(path: str, data: bytes, *, mode: int = 0o600, durable: bool = Tru
     try:
         try:
             os.fchmod(fd, mode)  # not subject to the umask
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            write_all(fd, data)
             if durable:
                 os.fsync(fd)
         finally:
@@ -36,6 +34,13 @@ def write_file(path: str, data: bytes, *, mode: int = 0o600, durable: bool = Tru
         raise
     if durable:
         sync_directory(os.path.dirname(path))
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data` to a descriptor that blocks; raise OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def read_file(path: str) -> bytes:

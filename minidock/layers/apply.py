@@ -18,6 +18,7 @@ from minidock.fs import trees
 from minidock.fs.rooted import RootedDir
 from minidock.layers import archive as tar
 from minidock.layers import whiteouts, xattrs
+from minidock.linux import overlayfs
 from minidock.linux.openat import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from minidock.oci.content import Reader
 from minidock.values import NamedTuple
@@ -298,7 +299,7 @@ class _Layer:
 
     def _finish_directory(self, fd: int, path: str, entry: tar.Entry | None) -> None:
         if path in self._opaque or path in self._hidden:
-            os.setxattr(fd, whiteouts.OPAQUE_XATTR, b"y")
+            os.setxattr(fd, overlayfs.OPAQUE_XATTR, b"y")
         if entry is None:
             entry = tar.Entry(path, tar.DIRECTORY, _IMPLIED_MODE)
         self._set_metadata(fd, entry)
@@ -337,7 +338,7 @@ class _Layer:
             os.mkdir(name, 0o700, dir_fd=directory)
         except FileExistsError:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if not whiteouts.is_whiteout(status):
+            if not overlayfs.is_whiteout(status):
                 raise RefusedEntry(wanted_by, f"{path[:200]!r} is no directory") from None
             os.unlink(name, dir_fd=directory)
             os.mkdir(name, 0o700, dir_fd=directory)
@@ -439,7 +440,7 @@ class _Layer:
         try:
             source, _ = self._parents.open("/".join(parts))
             status = os.stat(target, dir_fd=source, follow_symlinks=False)
-            if whiteouts.is_whiteout(status):
+            if overlayfs.is_whiteout(status):
                 raise missing
             if stat.S_ISDIR(status.st_mode):
                 raise RefusedEntry(entry.name, f"a hard link to a directory, {entry.link!r}")

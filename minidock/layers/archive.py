@@ -14,8 +14,8 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 
 from minidock.layers import pax, sparse
-from minidock.layers.compression import CorruptArchive, Writer
-from minidock.oci.content import Reader
+from minidock.layers.compression import CorruptArchive
+from minidock.oci.content import Reader, Writer
 from minidock.values import NamedTuple
 
 FILE = b"0"

@@ -10,7 +10,7 @@ import zlib
 from typing import Any, Protocol
 
 from minidock.errors import DataCorrupted, InvalidArgument
-from minidock.oci.content import Reader
+from minidock.oci.content import Reader, Writer
 
 _fast: Any = zlib
 try:
@@ -37,14 +37,6 @@ _ZSTD_BLOCK = 128 << 10
 
 class CorruptArchive(DataCorrupted):
     """A stream breaks the rules of its format."""
-
-
-class Writer(Protocol):
-    """A sink of bytes that takes all it is given."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take `data`; raise OSError if that is impossible."""
-        ...
 
 
 class Compressor(Protocol):

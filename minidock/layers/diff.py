@@ -15,7 +15,8 @@ from minidock.fs.rooted import open_regular
 from minidock.fs.trees import Cursor
 from minidock.layers import archive as tar
 from minidock.layers import whiteouts, xattrs
-from minidock.layers.compression import Writer
+from minidock.linux import overlayfs
+from minidock.oci.content import Writer
 from minidock.values import NamedTuple
 
 ADDED, CHANGED, DELETED = "A", "C", "D"
@@ -181,13 +182,13 @@ def _look(directory: int, name: str, path: str, level: _Level) -> _Item | None:
         return None
     top, below = _find(level.layers, path)
     item = _Item(ADDED, path, status, directory, name, attributes, below)
-    if whiteouts.is_whiteout(status):
+    if overlayfs.is_whiteout(status):
         return item._replace(kind=DELETED) if top and not level.covers else None
     if top is None:
         return item
     if not below or not stat.S_ISDIR(status.st_mode):
         return item._replace(kind=CHANGED)
-    if level.covers or whiteouts.is_opaque(reachable):
+    if level.covers or overlayfs.is_opaque(reachable):
         return item._replace(kind=CHANGED, covers=True, opaque=not level.covers)
     where = f"{below[0]}/{path}"
     return item._replace(kind=_SAME if _is_same(status, attributes, where, top) else CHANGED)
@@ -206,13 +207,13 @@ def _find(layers: tuple[str, ...], path: str) -> tuple[os.stat_result | None, tu
             status = os.lstat(where)
         except FileNotFoundError:
             continue
-        if whiteouts.is_whiteout(status):
+        if overlayfs.is_whiteout(status):
             break
         top = top or status
         if not stat.S_ISDIR(status.st_mode):
             break
         merging.append(layer)
-        if whiteouts.is_opaque(where):
+        if overlayfs.is_opaque(where):
             break
     return top, tuple(merging)
 
@@ -236,7 +237,7 @@ def _merged_names(layers: tuple[str, ...], path: str) -> set[str]:
             for entry in entries:
                 if entry.name not in gone:
                     status = entry.stat(follow_symlinks=False)
-                    gone[entry.name] = whiteouts.is_whiteout(status)
+                    gone[entry.name] = overlayfs.is_whiteout(status)
     return {name for name, is_gone in gone.items() if not is_gone}
 
 

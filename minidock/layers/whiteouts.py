@@ -7,17 +7,11 @@ overlayfs: a character device 0:0 called NAME, and an extended attribute of the 
 (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
 """
 
-import os
-import stat
-
 from minidock.layers.compression import CorruptArchive
 
 PREFIX = ".wh."
 OPAQUE_NAME = ".wh..wh..opq"
 _RESERVED = ".wh..wh."  # aufs kept its own files under such names
-
-OPAQUE_XATTR = "trusted.overlay.opaque"
-_OPAQUE_XATTRS = (OPAQUE_XATTR, "user.overlay.opaque")  # the second with option userxattr
 
 
 def hidden_name(name: str) -> str:
@@ -32,20 +26,3 @@ def hidden_name(name: str) -> str:
     if hidden in ("", ".", ".."):
         raise CorruptArchive(f"layer: whiteout {name!r} hides no name")
     return hidden
-
-
-def is_whiteout(status: os.stat_result) -> bool:
-    """Tell whether lstat's `status` is that of an overlayfs whiteout."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-def is_opaque(path: str | int) -> bool:
-    """Tell whether a directory (a path that is not followed, or a descriptor) is opaque."""
-    for name in _OPAQUE_XATTRS:
-        try:
-            value = os.getxattr(path, name, follow_symlinks=isinstance(path, int))
-        except OSError:
-            continue
-        if value == b"y":
-            return True
-    return False

@@ -92,8 +92,8 @@ class HashingReader:
 class Writer(Protocol):
     """A sink of bytes that takes all it is given."""
 
-    def write(self, data: bytes, /) -> int:
-        """Write all of `data`; return its length."""
+    def write(self, data: bytes, /) -> object:
+        """Write all of `data`; raise OSError if that is impossible."""
         ...
 
 
@@ -105,11 +105,11 @@ class HashingWriter:
         self._hash = hashlib.sha256()
         self.count = 0
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes, /) -> None:
         """Write all of `data`, counted and hashed."""
         self._hash.update(data)
         self.count += len(data)
-        return self._sink.write(data)
+        self._sink.write(data)
 
     @property
     def digest(self) -> Digest:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The image config (OCI image-spec, config.md); keys we do not know are kept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minidock.oci.descriptor import (
@@ -66,6 +66,20 @@ class ImageConfig(NamedTuple):
             "StopSignal": self.stop_signal,
         }
         return {k: v for k, v in known.items() if v} | dict(self.extra)
+
+
+def environment(entries: Iterable[str]) -> dict[str, str]:
+    """Return the values of ``NAME=value`` texts, the last of a name, in the place of its first.
+
+    An entry without a name or without "=" is dropped: to fill it in from somewhere would leak
+    the caller's environment to the image (CVE-2026-57231).
+    """
+    values = {}
+    for entry in entries:
+        name, separator, value = entry.partition("=")
+        if name and separator:
+            values[name] = value
+    return values
 
 
 class History(NamedTuple):

@@ -23,7 +23,6 @@ DOCKER_SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyj
 
 INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
-CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 
 GZIP, ZSTD, PLAIN = "gzip", "zstd", "plain"
 

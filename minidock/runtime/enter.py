@@ -19,11 +19,11 @@ from typing import Never
 
 from minidock.errors import Conflict, SystemFailure
 from minidock.fs.rooted import RootedDir
-from minidock.linux import capabilities, namespaces
+from minidock.linux import capabilities, namespaces, processes
 from minidock.oci.runtime import Process
 from minidock.runtime import child, commands, messages, users
 from minidock.runtime.child import Channel, Stdio
-from minidock.runtime.launch import Launched, describe, spawn, start_time
+from minidock.runtime.launch import Launched, describe, spawn
 from minidock.runtime.messages import Reporter
 from minidock.runtime.spec import merge_environment
 from minidock.runtime.terminals import open_terminal
@@ -139,7 +139,7 @@ def _open_target(target: Target) -> int:
     except ProcessLookupError as e:
         raise NotRunning("the container is not running") from e
     try:
-        same = start_time(target.pid) == target.start_time
+        same = processes.start_time(target.pid) == target.start_time
     except ProcessLookupError:
         same = False
     if not same:

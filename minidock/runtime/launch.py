@@ -24,9 +24,6 @@ from minidock.runtime.mounts import DEVICES, Step, open_new, open_source, plan
 from minidock.runtime.terminals import open_terminal
 from minidock.values import NamedTuple
 
-_START_TIME = 22 - 3  # fields of proc_pid_stat(5) after the name: from 3 on
-
-
 Describe = Callable[[Record], MinidockError]
 """Turns a child's record into the error that it stands for."""
 
@@ -66,7 +63,7 @@ class Launched:
     def __init__(self, pid: int, report: int, gate: int, describe: Describe) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
-        self.start_time = start_time(pid)
+        self.start_time = processes.start_time(pid)
         self.console = -1
         self.warnings: tuple[str, ...] = ()
         self._report = report
@@ -122,7 +119,7 @@ class Launched:
         os.close(self.pidfd)
         self.pid = pid
         self.pidfd = pidfd
-        self.start_time = start_time(pid)
+        self.start_time = processes.start_time(pid)
 
     def kill(self) -> None:
         """Kill the process if it lives; the container goes with it."""
@@ -179,23 +176,6 @@ class Launched:
         if self._report >= 0:
             os.close(self._report)
             self._report = -1
-
-
-def start_time(pid: int) -> int:
-    """Return when process `pid` started, in clock ticks since boot: proc_pid_stat(5).
-
-    Raises:
-        ProcessLookupError: there is no such process.
-    """
-    try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as e:
-        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from e
-    try:
-        raw = os.read(fd, 4096)
-    finally:
-        os.close(fd)
-    return int(raw[raw.rindex(b")") + 2 :].split()[_START_TIME])
 
 
 def launch(bundle: Bundle, stdio: tuple[int, int, int] | None) -> Launched:

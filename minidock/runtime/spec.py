@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from minidock.errors import InvalidArgument
+from minidock.oci.image import environment
 from minidock.oci.runtime import (
     Linux,
     LinuxDevice,
@@ -148,11 +149,7 @@ def merge_environment(
     base: Mapping[str, str], entries: Iterable[str], home: str
 ) -> tuple[str, ...]:
     """Return `base` overridden by `entries`, and HOME last if nobody sets it."""
-    env = dict(base)
-    for entry in entries:
-        name, separator, value = entry.partition("=")
-        if name and separator:
-            env[name] = value
+    env = {**base, **environment(entries)}
     env.setdefault("HOME", home)
     return tuple(f"{name}={value}" for name, value in env.items())
 

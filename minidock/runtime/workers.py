@@ -14,16 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from minidock.errors import MinidockError, SystemFailure
-from minidock.linux.libc import syscall
+from minidock.fs.atomic import write_all
+from minidock.linux.processes import die_with_parent
 from minidock.runtime.channel import pack_error, unpack_error
 from minidock.values import NamedTuple
 
 Emit = Callable[[list[Any]], None]
 Job = Callable[[Emit], Any]
 """A job gets a function that sends a JSON list to the parent; its JSON result is returned."""
-
-
-_PR_SET_PDEATHSIG = 1
 
 
 class _Child(NamedTuple):
@@ -138,14 +136,10 @@ def _work(job: Job, pipe: int, parent: int) -> None:
     """Run the job in the child; never return."""
     # The terminal's Ctrl-C reaches the parent too, which then ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    syscall("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
+    die_with_parent(parent)
 
     def send(line: list[Any]) -> None:
-        data = memoryview(json.dumps(line).encode() + b"\n")
-        while data:
-            data = data[os.write(pipe, data) :]
+        write_all(pipe, json.dumps(line).encode() + b"\n")
 
     code = 1
     try:

@@ -12,6 +12,7 @@ import os
 import stat
 
 from minidock.fs.atomic import make_directory, write_file
+from minidock.linux import overlayfs
 from minidock.oci.descriptor import InvalidDocument, json_list
 from minidock.oci.digest import ChainID
 from minidock.oci.manifest import dump_json, load_json
@@ -143,17 +144,10 @@ def _kind(tree: str, path: str) -> str:
         except (FileNotFoundError, NotADirectoryError):
             return _GONE if opaque else _ABSENT
         if not stat.S_ISDIR(status.st_mode):
-            is_whiteout = stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-            return _GONE if is_whiteout or part != path else _OTHER
-        opaque = opaque or _is_opaque(f"{tree}/{part}")
+            is_gone = overlayfs.is_whiteout(status) or part != path
+            return _GONE if is_gone else _OTHER
+        opaque = opaque or overlayfs.is_opaque(f"{tree}/{part}")
     return _OPAQUE if opaque else _DIRECTORY
-
-
-def _is_opaque(path: str) -> bool:
-    try:
-        return os.getxattr(path, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
-    except OSError:
-        return False
 
 
 def copy_metadata(source: str, target: str) -> None:

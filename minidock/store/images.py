@@ -96,7 +96,6 @@ class StoredImage(NamedTuple):
     manifest: Descriptor
     layers: tuple[Descriptor, ...]
     id: Digest
-    config_size: int
     image: Image
 
 
@@ -131,9 +130,7 @@ class ImageStore:
         if isinstance(parsed, Index):
             raise InvalidDocument(f"{manifest.digest} is an index, not an image")
         image = Image.from_json(self._blobs.read(parsed.config.digest))
-        return StoredImage(
-            manifest, parsed.layers, parsed.config.digest, parsed.config.size, image
-        )
+        return StoredImage(manifest, parsed.layers, parsed.config.digest, image)
 
     def read_manifest(self, digest: Digest, media_type: str) -> Manifest:
         """Return a stored manifest; raises as `read` does."""
