@@ -5,6 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from minidock.cli.flags import INT, OPTIONAL, switch, value, values
+from minidock.cli.health_flags import HEALTH_FLAGS, health_check
+from minidock.cli.isolation_flags import (
+    ISOLATION_FLAGS,
+    PAIR,
+    check_mode,
+    parse_restart,
+)
 from minidock.cli.kvfiles import read_environment, read_labels
 from minidock.cli.mounts import (
     MOUNT,
@@ -22,14 +29,25 @@ from minidock.cli.params import (
     STREAM,
     parse_platform,
 )
+from minidock.cli.resource_flags import CREATION_FLAGS, RESOURCE_FLAGS, resources
 from minidock.cli.settings import Environment
-from minidock.engine.options import BindMount, CreateOptions, TmpfsMount
+from minidock.engine.options import (
+    BindMount,
+    CreateOptions,
+    DeviceMapping,
+    HealthCheck,
+    Resources,
+    TmpfsMount,
+    Ulimit,
+)
 from minidock.errors import InvalidArgument, Unsupported
 from minidock.network.ports import PortMapping, parse_exposed, parse_publish
 from minidock.values import NamedTuple
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_UNSET = (None, "", (), 0, -1, "no", "private")
+_IPC_MODES = ("host", "none", "private", "shareable", "container:NAME")
 _PULLS = ("always", "missing", "never")
 
 
@@ -51,72 +69,78 @@ class Ignored(NamedTuple):
 
 
 IGNORED = (
-    Ignored("--annotation", "list"),
-    Ignored("--blkio-weight", "int", harmless=("", "0")),
     Ignored("--blkio-weight-device", "list"),
-    Ignored("--cgroup-parent", "string"),
-    Ignored("--cgroupns", "string", harmless=("", "private")),
     Ignored("--cpu-count", "int"),
     Ignored("--cpu-percent", "int"),
-    Ignored("--cpu-period", "int", harmless=("", "0")),
-    Ignored("--cpu-quota", "int", harmless=("", "0")),
     Ignored("--cpu-rt-period", "int", harmless=("", "0")),
     Ignored("--cpu-rt-runtime", "int", harmless=("", "0")),
-    Ignored("--cpu-shares", "int", "-c", harmless=("", "0")),
-    Ignored("--cpus", "decimal", harmless=("", "0")),
-    Ignored("--cpuset-cpus", "string"),
-    Ignored("--cpuset-mems", "string"),
-    Ignored("--device", "list"),
-    Ignored("--device-cgroup-rule", "list"),
     Ignored("--device-read-bps", "list"),
     Ignored("--device-read-iops", "list"),
     Ignored("--device-write-bps", "list"),
     Ignored("--device-write-iops", "list"),
     Ignored("--disable-content-trust", "", harmless=("True", "False")),
     Ignored("--gpus", "string"),
-    Ignored("--health-cmd", "string"),
-    Ignored("--health-interval", "duration"),
-    Ignored("--health-retries", "int"),
-    Ignored("--health-start-interval", "duration"),
-    Ignored("--health-start-period", "duration"),
-    Ignored("--health-timeout", "duration"),
-    Ignored("--init", ""),
     Ignored("--io-maxbandwidth", "bytes"),
     Ignored("--io-maxiops", "int"),
     Ignored("--ip", "string"),
     Ignored("--ip6", "string"),
-    Ignored("--ipc", "string", harmless=("", "private")),
     Ignored("--isolation", "string", harmless=("", "default")),
     Ignored("--kernel-memory", "bytes"),
     Ignored("--link", "list"),
     Ignored("--link-local-ip", "list"),
-    Ignored("--log-opt", "list"),
     Ignored("--mac-address", "string"),
-    Ignored("--memory", "bytes", "-m", harmless=("", "0")),
-    Ignored("--memory-reservation", "bytes", harmless=("", "0")),
-    Ignored("--memory-swap", "bytes", harmless=("", "0")),
-    Ignored("--memory-swappiness", "int", harmless=("", "-1")),
     Ignored("--network-alias", "list"),
-    # minidock runs no health checks, so there is nothing to switch off.
-    Ignored("--no-healthcheck", "", harmless=("True", "False")),
-    Ignored("--oom-kill-disable", ""),
-    Ignored("--oom-score-adj", "int", harmless=("", "0")),
-    Ignored("--pid", "string"),
-    Ignored("--pids-limit", "int", harmless=("", "0", "-1")),
-    Ignored("--restart", "string", harmless=("", "no")),
-    Ignored("--runtime", "string"),
-    Ignored("--shm-size", "bytes", harmless=("", "64m")),
     Ignored("--storage-opt", "list"),
-    Ignored("--sysctl", "list"),
-    Ignored("--ulimit", "list"),
     Ignored("--use-api-socket", ""),
-    Ignored("--userns", "string"),
-    Ignored("--uts", "string"),
     Ignored("--volume-driver", "string", harmless=("", "local")),
     Ignored("--volumes-from", "list"),
 )
 
+NO_EFFECT_YET = (
+    "--annotation",
+    "--blkio-weight",
+    "--cgroup-parent",
+    "--cgroupns",
+    "--cpu-period",
+    "--cpu-quota",
+    "--cpu-shares",
+    "--cpus",
+    "--cpuset-cpus",
+    "--cpuset-mems",
+    "--device",
+    "--device-cgroup-rule",
+    "--health-cmd",
+    "--health-interval",
+    "--health-retries",
+    "--health-start-interval",
+    "--health-start-period",
+    "--health-timeout",
+    "--init",
+    "--ipc",
+    "--log-opt",
+    "--memory",
+    "--memory-reservation",
+    "--memory-swap",
+    "--memory-swappiness",
+    "--oom-kill-disable",
+    "--oom-score-adj",
+    "--pid",
+    "--pids-limit",
+    "--restart",
+    "--runtime",
+    "--shm-size",
+    "--sysctl",
+    "--ulimit",
+    "--userns",
+    "--uts",
+)
+"""Flags that are read and stored, and that nothing obeys yet."""
+
 _FLAGS = (
+    *RESOURCE_FLAGS,
+    *CREATION_FLAGS,
+    *HEALTH_FLAGS,
+    *ISOLATION_FLAGS,
     values("--add-host", type=HOST, help="Add a custom host-to-IP mapping (host:ip)"),
     values("-a", "--attach", type=STREAM, help="Attach to STDIN, STDOUT or STDERR"),
     values("--cap-add", help="Add Linux capabilities"),
@@ -141,6 +165,7 @@ _FLAGS = (
         default="json-file",
         help="Logging driver for the container (json-file, none)",
     ),
+    values("--log-opt", type=PAIR, help="Log driver options"),
     values(
         "--mount", type=MOUNT, kind="mount", help="Attach a filesystem mount to the container"
     ),
@@ -163,6 +188,7 @@ _FLAGS = (
     ),
     switch("-q", "--quiet", help="Suppress the pull output"),
     switch("--read-only", help="Mount the container's root filesystem as read only"),
+    value("--restart", help="Restart policy to apply when a container exits"),
     switch("--rm", "remove", help="Automatically remove the container when it exits"),
     values("--security-opt", help="Security Options"),
     value("--stop-signal", help="Signal to stop the container"),
@@ -197,11 +223,16 @@ class Flags(NamedTuple):
     """The values of the flags that have an effect, as click gives them."""
 
     add_host: tuple[str, ...]
+    annotation: tuple[tuple[str, str], ...]
     attach: tuple[str, ...]
     cap_add: tuple[str, ...]
     cap_drop: tuple[str, ...]
+    cgroup_parent: str
+    cgroupns: str
     cidfile: str
     detach_keys: str
+    device: tuple[DeviceMapping, ...]
+    device_cgroup_rule: tuple[str, ...]
     dns: tuple[str, ...]
     dns_options: tuple[str, ...]
     dns_search: tuple[str, ...]
@@ -212,13 +243,18 @@ class Flags(NamedTuple):
     expose: tuple[str, ...]
     group_add: tuple[str, ...]
     hostname: str
+    init: bool
     interactive: bool
+    ipc: str
     label: tuple[tuple[str, str], ...]
     label_file: tuple[str, ...]
     log_driver: str
+    log_opt: tuple[tuple[str, str], ...]
     mount: tuple[BindMount | TmpfsMount, ...]
     name: str
     network: str
+    oom_score_adj: int
+    pid: str
     platform: str
     privileged: bool
     publish: tuple[str, ...]
@@ -227,14 +263,23 @@ class Flags(NamedTuple):
     quiet: bool
     read_only: bool
     remove: bool
+    restart: str
+    runtime: str
     security_opt: tuple[str, ...]
+    shm_size: int
     stop_signal: str
     stop_timeout: int | None
+    sysctl: tuple[tuple[str, str], ...]
     tmpfs: tuple[str, ...]
     tty: bool
+    ulimit: tuple[Ulimit, ...]
     user: str
+    userns: str
+    uts: str
     volume: tuple[str, ...]
     workdir: str
+    health: HealthCheck | None
+    resources: Resources
 
 
 def split_flags(flags: Mapping[str, Any]) -> Flags:
@@ -249,7 +294,11 @@ def split_flags(flags: Mapping[str, Any]) -> Flags:
         given = flags[ignored.key]
         if given and str(given) not in ignored.harmless:
             warn(f"{ignored.name} is not supported yet and is ignored")
-    return Flags(**{name: flags[name] for name in Flags._fields})
+    for name in NO_EFFECT_YET:
+        if flags[name.removeprefix("--").replace("-", "_")] not in _UNSET:
+            warn(f"{name} is not supported yet and is ignored")
+    own = {name: flags[name] for name in Flags._fields if name in flags}
+    return Flags(**own, health=health_check(flags), resources=resources(flags))
 
 
 def make_options(
@@ -302,6 +351,25 @@ def make_options(
         log_driver=flags.log_driver or "json-file",
         pull=flags.pull or "missing",
         platform=parse_platform(flags.platform) if flags.platform else None,
+        log_options=dict(flags.log_opt),
+        resources=flags.resources,
+        cgroup_parent=flags.cgroup_parent,
+        devices=flags.device,
+        device_cgroup_rules=flags.device_cgroup_rule,
+        ulimits=flags.ulimit,
+        sysctls=dict(flags.sysctl),
+        pid_mode=check_mode("pid", flags.pid, ("host", "container:NAME"), "PID"),
+        ipc_mode=check_mode("ipc", flags.ipc, _IPC_MODES, "IPC"),
+        uts_mode=check_mode("uts", flags.uts, ("host",), "UTS"),
+        cgroupns_mode=check_mode("cgroupns", flags.cgroupns, ("host", "private"), "CGROUP"),
+        userns_mode=check_mode("userns", flags.userns, ("host",), "USER"),
+        oom_score_adj=flags.oom_score_adj,
+        shm_size=flags.shm_size,
+        init=flags.init,
+        runtime=flags.runtime,
+        restart=parse_restart(flags.restart),
+        health=flags.health,
+        annotations=dict(flags.annotation),
     )
 
 

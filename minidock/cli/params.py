@@ -115,6 +115,7 @@ def parse_stream(text: str) -> str:
     return name
 
 
+SIZE = Parsed("bytes", parse_size)
 FILTER = Parsed("filter", parse_filter)
 LABEL = Parsed("label", parse_label)
 ENV = Parsed("env", parse_env)

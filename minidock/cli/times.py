@@ -5,11 +5,10 @@ import re
 import time
 from datetime import UTC, datetime
 
+from minidock.cli.durations import parse_duration
 from minidock.errors import InvalidArgument
 
 _UNIX = re.compile(r"\d+(?:\.\d{1,9})?")
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|us|µs|ns|m|s)")
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d(?:\.\d{1,9})?))?)?)?(Z|[+-]\d\d:\d\d)?"
 )
@@ -49,18 +48,6 @@ def _parse(text: str, now: float) -> float:
 def _in_zone(moment: datetime, zone: str) -> datetime:
     offset = "+00:00" if zone == "Z" else zone
     return datetime.fromisoformat(f"{moment.isoformat()}{offset}")
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of a Go duration such as ``1h30m`` or ``-1.5s``; raise ValueError."""
-    digits = text.removeprefix("-")
-    parts = _PART.findall(digits)
-    if digits == "0":
-        return 0.0
-    if not parts or "".join(number + unit for number, unit in parts) != digits:
-        raise ValueError(f"invalid duration {text!r}")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    return -seconds if text.startswith("-") else seconds
 
 
 def rfc3339_nano(nanoseconds: int) -> str:

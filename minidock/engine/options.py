@@ -31,6 +31,80 @@ class TmpfsMount(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+class Resources(NamedTuple):
+    """What a container may use; 0 or empty stands for no limit.
+
+    Attributes:
+        memory: bytes.
+        memory_swap: bytes of memory and swap together, -1 without limit, 0 for twice `memory`.
+        memory_reservation: bytes that reclaim aims at when memory is short.
+        memory_swappiness: 0 to 100, -1 for the system's.
+        oom_kill_disable: wait for memory instead of being killed (version 1 of cgroups).
+        nano_cpus: processors, in billionths.
+        cpu_shares: weight against others, 1024 is the kernel's default.
+        cpu_period: microseconds.
+        cpu_quota: microseconds of processor time in each `cpu_period`.
+        cpuset_cpus: processors as ``0-2,5``; `cpuset_mems` memory nodes likewise.
+        pids_limit: processes and threads; -1 for no limit.
+        blkio_weight: 10 to 1000.
+    """
+
+    memory: int = 0
+    memory_swap: int = 0
+    memory_reservation: int = 0
+    memory_swappiness: int = -1
+    oom_kill_disable: bool = False
+    nano_cpus: int = 0
+    cpu_shares: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids_limit: int = 0
+    blkio_weight: int = 0
+
+
+class Ulimit(NamedTuple):
+    """A resource limit by its short name, ``nofile``; -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class DeviceMapping(NamedTuple):
+    """A device of the host in the container; `permissions` is a subset of rwm."""
+
+    source: str
+    destination: str
+    permissions: str = "rwm"
+
+
+class RestartPolicy(NamedTuple):
+    """When a container that has ended is started again.
+
+    `name` is no, always, unless-stopped or on-failure; `maximum` 0 stands for no limit.
+    """
+
+    name: str = "no"
+    maximum: int = 0
+
+
+class HealthCheck(NamedTuple):
+    """How a container's health is found out; what is None is taken from the image.
+
+    `test` is ``("NONE",)``, ``("CMD", word, ...)`` or ``("CMD-SHELL", line)``; times are in
+    nanoseconds.
+    """
+
+    test: tuple[str, ...] | None = None
+    interval: int | None = None
+    timeout: int | None = None
+    start_period: int | None = None
+    start_interval: int | None = None
+    retries: int | None = None
+
+
 class PullOptions(NamedTuple):
     """How to pull; no platform means the configured one."""
 
@@ -42,7 +116,8 @@ class CreateOptions(NamedTuple):
 
     `entrypoint` None means the image's, () none at all. `env` are ``NAME=value`` texts with the
     host's values already filled in. `pull` is missing, always or never. `network` is bridge,
-    host or none. `stop_timeout` is in seconds.
+    host or none. `stop_timeout` is in seconds, `shm_size` in bytes, 0 for the default. The
+    namespace modes are docker's: empty, ``host``, ``private``, ``container:NAME``.
     """
 
     image: str
@@ -77,8 +152,27 @@ class CreateOptions(NamedTuple):
     security_opt: tuple[str, ...] = ()
     privileged: bool = False
     log_driver: str = "json-file"
+    log_options: Mapping[str, str] = {}
     pull: str = "missing"
     platform: Platform | None = None
+    resources: Resources = Resources()
+    cgroup_parent: str = ""
+    devices: tuple[DeviceMapping, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    sysctls: Mapping[str, str] = {}
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    uts_mode: str = ""
+    cgroupns_mode: str = ""
+    userns_mode: str = ""
+    oom_score_adj: int = 0
+    shm_size: int = 0
+    init: bool = False
+    runtime: str = ""
+    restart: RestartPolicy = RestartPolicy()
+    health: HealthCheck | None = None
+    annotations: Mapping[str, str] = {}
 
 
 class ExecOptions(NamedTuple):

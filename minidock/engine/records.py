@@ -7,13 +7,21 @@ The stored forms are docker's Config and HostConfig, so that ``inspect`` shows t
 from collections.abc import Mapping
 from typing import Any
 
-from minidock.engine.options import BindMount, CreateOptions, TmpfsMount
+from minidock.engine.options import (
+    BindMount,
+    CreateOptions,
+    HealthCheck,
+    Resources,
+    TmpfsMount,
+)
 from minidock.errors import DataCorrupted, InvalidArgument
 from minidock.network.ports import InvalidPort, PortMapping, parse_exposed
 from minidock.oci.image import ImageConfig, environment
 from minidock.store.containers import PAUSED, RUNNING, ContainerState
 
 SHORT = 12
+DEFAULT_RUNTIME = "minidock"
+DEFAULT_SHM_SIZE = 64 << 20
 ANY = "0.0.0.0"  # noqa: S104 - shown, not bound to
 
 
@@ -63,6 +71,9 @@ def container_config(
     }
     if options.stop_timeout is not None:
         config["StopTimeout"] = options.stop_timeout
+    healthcheck = _healthcheck(options.health, image.extra.get("Healthcheck"))
+    if healthcheck:
+        config["Healthcheck"] = healthcheck
     return config
 
 
@@ -96,11 +107,14 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
     return {
         "Binds": [_format_bind(bind) for bind in options.binds],
         "Tmpfs": {mount.destination: ",".join(mount.options) for mount in options.tmpfs},
-        "LogConfig": {"Type": options.log_driver, "Config": {}},
+        "LogConfig": {"Type": options.log_driver, "Config": dict(options.log_options)},
         "NetworkMode": options.network,
         "PortBindings": bindings,
         "PublishAllPorts": options.publish_all,
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {
+            "Name": options.restart.name,
+            "MaximumRetryCount": options.restart.maximum,
+        },
         "AutoRemove": options.remove,
         "CapAdd": list(options.cap_add),
         "CapDrop": list(options.cap_drop),
@@ -112,9 +126,69 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
         "Privileged": options.privileged,
         "ReadonlyRootfs": options.read_only,
         "SecurityOpt": list(options.security_opt),
-        "Memory": 0,
-        "NanoCpus": 0,
+        "PidMode": options.pid_mode,
+        "IpcMode": options.ipc_mode or "private",
+        "UTSMode": options.uts_mode,
+        "CgroupnsMode": options.cgroupns_mode or "private",
+        "UsernsMode": options.userns_mode,
+        "OomScoreAdj": options.oom_score_adj,
+        "ShmSize": options.shm_size or DEFAULT_SHM_SIZE,
+        "Sysctls": dict(options.sysctls),
+        "Runtime": options.runtime or DEFAULT_RUNTIME,
+        "Init": options.init,
+        "Annotations": dict(options.annotations),
+        "CgroupParent": options.cgroup_parent,
+        "Devices": [
+            {
+                "PathOnHost": device.source,
+                "PathInContainer": device.destination,
+                "CgroupPermissions": device.permissions,
+            }
+            for device in options.devices
+        ],
+        "DeviceCgroupRules": list(options.device_cgroup_rules),
+        "Ulimits": [
+            {"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard}
+            for limit in options.ulimits
+        ],
+        **resources_config(options.resources),
     }
+
+
+def resources_config(resources: Resources) -> dict[str, Any]:
+    """Return the limits among the keys of docker's HostConfig."""
+    swappiness = resources.memory_swappiness
+    return {
+        "Memory": resources.memory,
+        "MemorySwap": resources.memory_swap,
+        "MemoryReservation": resources.memory_reservation,
+        "MemorySwappiness": None if swappiness < 0 else swappiness,
+        "OomKillDisable": resources.oom_kill_disable,
+        "NanoCpus": resources.nano_cpus,
+        "CpuShares": resources.cpu_shares,
+        "CpuPeriod": resources.cpu_period,
+        "CpuQuota": resources.cpu_quota,
+        "CpusetCpus": resources.cpuset_cpus,
+        "CpusetMems": resources.cpuset_mems,
+        "PidsLimit": resources.pids_limit or None,
+        "BlkioWeight": resources.blkio_weight,
+    }
+
+
+def _healthcheck(wanted: HealthCheck | None, image: object) -> dict[str, Any] | None:
+    """Return docker's Healthcheck: the user's where given, the image's otherwise."""
+    merged = dict(image) if isinstance(image, dict) else {}
+    if wanted:
+        given = {
+            "Test": None if wanted.test is None else list(wanted.test),
+            "Interval": wanted.interval,
+            "Timeout": wanted.timeout,
+            "StartPeriod": wanted.start_period,
+            "StartInterval": wanted.start_interval,
+            "Retries": wanted.retries,
+        }
+        merged |= {key: value for key, value in given.items() if value is not None}
+    return merged or None
 
 
 def _format_bind(bind: BindMount) -> str:

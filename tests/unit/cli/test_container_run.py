@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from minidock.engine.options import BindMount, CreateOptions, Streams, TmpfsMount
+from minidock.engine.options import (
+    BindMount,
+    CreateOptions,
+    DeviceMapping,
+    HealthCheck,
+    Resources,
+    RestartPolicy,
+    Streams,
+    TmpfsMount,
+    Ulimit,
+)
 from minidock.errors import SystemFailure
 from minidock.network.ports import PortMapping
 from minidock.oci.descriptor import Platform
@@ -169,7 +179,7 @@ def test_bad_values(minidock: Minidock, flags: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "flags", ["-m 64m", "--memory=64m", "--cpus 2", "--init", "--ulimit nofile=1", "-c 5"]
+    "flags", ["--gpus all", "--isolation=hyperv", "--ip 10.0.0.2", "--use-api-socket"]
 )
 def test_ignored_flags(minidock: Minidock, engine: FakeEngine, flags: str) -> None:
     """A flag of docker's without effect here is one warning, and the run goes on."""
@@ -181,9 +191,78 @@ def test_ignored_flags(minidock: Minidock, engine: FakeEngine, flags: str) -> No
     assert engine.containers.options == CreateOptions("app")
 
 
+@pytest.mark.parametrize(
+    ("flags", "field", "wanted"),
+    [
+        ("-m 64m --memory-swap=-1", "resources", Resources(memory=64 << 20, memory_swap=-1)),
+        ("--cpus 1.5 -c 5", "resources", Resources(nano_cpus=1_500_000_000, cpu_shares=5)),
+        ("--pids-limit=9", "resources", Resources(pids_limit=9)),
+        ("--ulimit nofile=1:2", "ulimits", (Ulimit("nofile", 1, 2),)),
+        ("--ulimit core=-1", "ulimits", (Ulimit("core", -1, -1),)),
+        ("--device /dev/fuse", "devices", (DeviceMapping("/dev/fuse", "/dev/fuse"),)),
+        ("--device /dev/a:/dev/b:r", "devices", (DeviceMapping("/dev/a", "/dev/b", "r"),)),
+        ("--device /dev/a:rw", "devices", (DeviceMapping("/dev/a", "/dev/a", "rw"),)),
+        ("--sysctl net.core.somaxconn=9", "sysctls", {"net.core.somaxconn": "9"}),
+        ("--shm-size 1m", "shm_size", 1 << 20),
+        ("--pid container:x", "pid_mode", "container:x"),
+        ("--restart on-failure:3", "restart", RestartPolicy("on-failure", 3)),
+        (
+            "--health-retries 2 --health-interval 1m",
+            "health",
+            HealthCheck(interval=60_000_000_000, retries=2),
+        ),
+        ("--health-cmd true", "health", HealthCheck(("CMD-SHELL", "true"))),
+        ("--no-healthcheck", "health", HealthCheck(("NONE",))),
+        ("--log-opt max-size=1m", "log_options", {"max-size": "1m"}),
+    ],
+)
+def test_flags_with_a_form_of_their_own(
+    minidock: Minidock, engine: FakeEngine, flags: str, field: str, wanted: object
+) -> None:
+    """Each becomes the value that it stands for."""
+    assert minidock("run", *flags.split(), "app").status == 0
+    assert engine.containers.options is not None
+    assert getattr(engine.containers.options, field) == wanted
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--cpus=x", "failed to parse x as a rational number"),
+        ("--cpus=0.0000000001", "value is too precise"),
+        ("-m 1x", "invalid size: '1x'"),
+        ("--ulimit nofile", "invalid ulimit argument: nofile"),
+        ("--ulimit no=1", "invalid ulimit type: no"),
+        ("--ulimit nofile=2:1", "ulimit soft limit must be less than or equal to hard limit"),
+        ("--ulimit nofile=1:2:3", "too many limit values"),
+        ("--device fuse", "fuse is not an absolute path"),
+        ("--device /dev/a:/dev/b:x", "bad mode specified: x"),
+        ("--device /a:/b:r:w", "invalid device specification"),
+        ("--device-cgroup-rule c", "invalid device cgroup format 'c'"),
+        ("--restart=often", "invalid restart policy: unknown policy 'often'"),
+        ("--restart=on-failure:x", "maximum retry count must be an integer"),
+        ("--restart=always:3", "maximum retry count can only be used with 'on-failure'"),
+        ("--restart=on-failure:-1", "maximum retry count cannot be negative"),
+        ("--restart=:1", "no policy provided before colon"),
+        ("--pid=mine", "--pid: invalid PID mode"),
+        ("--pid=container:", "--pid: invalid PID mode"),
+        ("--uts=container:x", "--uts: invalid UTS mode"),
+        ("--health-retries=-1", "--health-retries cannot be negative"),
+        ("--no-healthcheck --health-cmd x", "--no-healthcheck conflicts with --health-*"),
+        ("--memory-swappiness=101", "Valid memory swappiness range is 0-100"),
+        ("--sysctl x", "invalid format 'x': expected key=value"),
+    ],
+)
+def test_forms_that_are_none(minidock: Minidock, flags: str, message: str) -> None:
+    """A value that can't be meant is refused with docker's words: 125."""
+    result = minidock("run", *flags.split(), "app")
+    assert result.status == 125
+    assert message in result.err
+
+
 def test_harmless_flags(minidock: Minidock) -> None:
     """A flag that asks for what happens anyway is silent."""
-    flags = ("--restart=no", "--no-healthcheck", "--ipc=private", "--oom-kill-disable=false")
+    flags = ("--restart=no", "--ipc=private", "--oom-kill-disable=false")
     assert minidock("run", *flags, "app") == (0, "", "")
 
 

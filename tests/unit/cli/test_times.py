@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from minidock.cli.durations import parse_duration
 from minidock.cli.times import (
     go_time,
-    parse_duration,
     parse_time,
     rfc3339,
     rfc3339_nano,
