@@ -4,7 +4,6 @@
 import re
 
 from minidock.errors import InvalidArgument, NotFound
-from minidock.oci.digest import hex_of
 from minidock.oci.reference import InvalidReference, Reference, parse_reference
 from minidock.store.images import ImageEntry, ImageStore
 from minidock.values import NamedTuple
@@ -39,7 +38,6 @@ def resolve(images: ImageStore, text: str) -> Resolved:
     Raises:
         ImageNotFound, AmbiguousImage, InvalidReference
     """
-    entries = images.entries()
     try:
         reference = parse_reference(text)
     except InvalidReference:
@@ -47,35 +45,32 @@ def resolve(images: ImageStore, text: str) -> Resolved:
             raise
         reference = None
     if reference:
-        found = _by_reference(entries, reference)
+        found = (
+            _by_digest(images, reference) if reference.digest else images.find(str(reference))
+        )
         if found:
             return Resolved(found, reference)
-    by_id = _by_id(entries, text)
+    by_id = _by_id(images, text)
     if by_id:
         return Resolved(by_id, None)
     raise ImageNotFound(reference.familiar if reference else text)
 
 
-def _by_reference(entries: tuple[ImageEntry, ...], reference: Reference) -> ImageEntry | None:
-    if reference.digest:
-        wanted = f"{reference.name}@{reference.digest}"
-        for entry in entries:
-            own = f"{reference.name}@{entry.manifest.digest}"
-            named = entry.name.rpartition(":")[0] == reference.name
-            if wanted in entry.digests or (named and wanted == own):
-                return entry
-        return None
-    for entry in entries:
-        if entry.name == str(reference):
+def _by_digest(images: ImageStore, reference: Reference) -> ImageEntry | None:
+    wanted = f"{reference.name}@{reference.digest}"
+    for entry in images.entries():
+        own = f"{reference.name}@{entry.manifest.digest}"
+        named = entry.name.rpartition(":")[0] == reference.name
+        if wanted in entry.digests or (named and wanted == own):
             return entry
     return None
 
 
-def _by_id(entries: tuple[ImageEntry, ...], text: str) -> ImageEntry | None:
+def _by_id(images: ImageStore, text: str) -> ImageEntry | None:
     match = _ID.fullmatch(text)
     if not match:
         return None
-    found = {e.id: e for e in reversed(entries) if hex_of(e.id).startswith(match[1])}
+    found = {entry.id: entry for entry in reversed(images.having_id(f"sha256:{match[1]}"))}
     if len(found) > 1:
         raise AmbiguousImage(text)
     return next(iter(found.values()), None)

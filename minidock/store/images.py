@@ -9,7 +9,8 @@ lock; writing needs a Transaction.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from minidock.errors import InvalidArgument
 from minidock.fs.atomic import read_file, write_file
@@ -108,17 +109,27 @@ class ImageStore:
 
     def entries(self) -> tuple[ImageEntry, ...]:
         """Return all entries in the index's order; raise InvalidDocument."""
-        index = load_json(read_file(self._layout.index_file), "index.json")
-        return tuple(
-            ImageEntry.from_json(e) for e in json_list(index.get("manifests"), "index.json")
-        )
+        return tuple(map(ImageEntry.from_json, self._documents()))
 
     def find(self, name: str) -> ImageEntry | None:
         """Return the entry of the full reference `name`, or None."""
-        for entry in self.entries():
-            if entry.name == name:
-                return entry
-        return None
+        return next(self._where(REF_NAME, lambda its_name: its_name == name), None)
+
+    def having_id(self, prefix: str) -> tuple[ImageEntry, ...]:
+        """Return the entries of the images whose id, ``sha256:...``, begins so."""
+        return tuple(self._where(IMAGE_ID, lambda its_id: its_id.startswith(prefix)))
+
+    def _where(self, annotation: str, is_wanted: Callable[[str], bool]) -> Iterator[ImageEntry]:
+        """Give the entries with such an annotation; other ones are not parsed."""
+        for document in self._documents():
+            annotations = document.get("annotations") if isinstance(document, dict) else None
+            text = annotations.get(annotation) if isinstance(annotations, dict) else None
+            if isinstance(text, str) and is_wanted(text):
+                yield ImageEntry.from_json(document)
+
+    def _documents(self) -> list[Any]:
+        index = load_json(read_file(self._layout.index_file), "index.json")
+        return json_list(index.get("manifests"), "index.json")
 
     def read(self, manifest: Descriptor) -> StoredImage:
         """Return the image a manifest describes.

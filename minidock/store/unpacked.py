@@ -4,7 +4,6 @@
 A layer is published before its files are on disk; ``layer.json`` then names the boot it was
 unpacked in. Once the file system has been synced the name is taken out. A layer that names an
 earlier boot may have lost data with the power, so it counts as missing.
-
 """
 
 import os
@@ -44,7 +43,7 @@ class UnpackedStore:
             )
         except (FileNotFoundError, DataCorrupted):
             return None
-        return record if record.boot in ("", boot_id()) else None
+        return record if not record.boot or record.boot == boot_id() else None
 
     def tree(self, diff_id: DiffID) -> str:
         """Return the directory of the layer's tree."""
