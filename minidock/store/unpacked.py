@@ -83,18 +83,18 @@ class UnpackedStore:
     def lowers(self, diff_ids: tuple[DiffID, ...]) -> tuple[str, ...]:
         """Return the directories whose union is the image, top first.
 
-        The first is not the image's own, see chains.py.
+        The first is not the image's own, see chains.py. A layer that is there twice counts
+        where it is on top: it covers all of itself, and overlayfs takes no directory twice.
 
         Raises:
             LayerMissing
         """
-        records: list[LayerRecord] = []
-        for diff_id in diff_ids:
+        layers = []
+        for diff_id in reversed(dict.fromkeys(reversed(diff_ids))):
             record = self.record(diff_id)
             if record is None:
                 raise LayerMissing(diff_id)
-            records.append(record)
-        layers = [Layer(self.tree(d), r) for d, r in zip(diff_ids, records, strict=True)]
+            layers.append(Layer(self.tree(diff_id), record))
         chain = chain_ids(diff_ids)[-1] if diff_ids else EMPTY_CHAIN
         top = self._layout.chain(chain)
         if not os.path.exists(top):

@@ -490,6 +490,21 @@ def test_commit_of_an_image_without_history(
     assert engine.images.history("made:1")[0].size == 6
 
 
+def test_layer_that_is_there_twice(
+    engine: Engine, registry: FakeRegistry, base_layer: bytes
+) -> None:
+    """It covers what is below its upper place, and a commit on top of such a stack runs."""
+    twice, between = tar_of({"etc/a": b"twice"}), tar_of({"etc/a": b"no", "etc/b": b"yes"})
+    empty = tar_of({})
+    registry.add_image("twice", "1", [base_layer, empty, twice, between, empty, twice])
+    name = f"{registry.host}/twice:1"
+    pull(engine, name)
+    ran = run(engine, name, "/bin/cat", "/etc/a", "/etc/b", remove=True)
+    assert (ran.status, ran.output) == (0, "twiceyes")
+    committed(engine, "/bin/busybox echo new > /etc/c", image=name)
+    assert run(engine, "made:1", "/bin/cat", "/etc/a", "/etc/c").output == "twicenew\n"
+
+
 # Removing images.
 
 
