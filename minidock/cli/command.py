@@ -1,72 +1,131 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A click command that parses, counts its arguments, and shows its help as docker does."""
+"""What the words of a command line name: a verb, which counts its arguments, or a group."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import click
-
-from minidock.cli.failures import ArgumentError, CommandFailed, FlagError, StdoutClosed
-from minidock.cli.flags import HelpRequested, Normalised, normalise
-from minidock.cli.help import command_help, usage_line
+from minidock.cli.failures import (
+    ArgumentError,
+    CommandFailed,
+    FlagError,
+    StdoutClosed,
+    UsageError,
+)
+from minidock.cli.flags import Flag, Given, HelpRequested, declared, parse
+from minidock.cli.help import flag_table, usage_line
 from minidock.cli.output import err, out
+from minidock.cli.session import Session
+
+Arity = tuple[int, int | None]
 
 
-class Command(click.Command):
-    """One verb.
+class Command:
+    """A verb or a group of verbs.
 
     Attributes:
+        help: what it does.
         usage: what follows the name in the usage line, ``[OPTIONS] CONTAINER``.
+        flags: its flags.
+        interspersed: flags may follow arguments.
+    """
+
+    def __init__(
+        self, help: str, usage: str, flags: tuple[Flag, ...], *, interspersed: bool
+    ) -> None:
+        self.help = help
+        self.usage = usage
+        self.flags = flags
+        self.interspersed = interspersed
+
+    def run(self, session: Session, path: str, words: Sequence[str]) -> int:
+        """Do what `words` ask for, or show the help; return the exit status.
+
+        `path` is the command's full name, ``minidock container run``.
+
+        Raises:
+            UsageError: the words can't be meant.
+            CommandFailed: what they ask for failed.
+        """
+        try:
+            given = parse(words, self.flags, interspersed=self.interspersed)
+        except FlagError as e:
+            raise e.at(path, self.usage_line(path)) from e.__cause__
+        except HelpRequested as e:
+            if e.flag == "-h":
+                err("Flag shorthand -h has been deprecated, use --help")
+            out(self.help_text(path))
+            return 0
+        return self.act(session, path, given)
+
+    def usage_line(self, path: str) -> str:
+        """Return the line that shows how it is called."""
+        return usage_line(path, self.usage)
+
+    def act(self, session: Session, path: str, given: Given) -> int:
+        """Do what was understood; `run` has the rest."""
+        raise NotImplementedError
+
+    def help_text(self, path: str) -> str:
+        """Return the help text."""
+        raise NotImplementedError
+
+
+class Verb(Command):
+    """A command that does something.
+
+    Attributes:
         arity: the least and the greatest number of arguments; None means no limit.
         aliases: all full names without the program's, ``container rm``.
-        interspersed: flags may follow arguments.
         starts: the verb starts a container: its failures have the exit status 125.
+        epilog: what the help says at its end.
     """
 
     def __init__(
         self,
-        *args: Any,
-        usage: str = "",
-        arity: tuple[int, int | None] = (0, 0),
-        aliases: tuple[str, ...] = (),
-        interspersed: bool = True,
-        starts: bool = False,
-        **kwargs: Any,
+        function: Callable[..., int | None],
+        help: str,
+        usage: str,
+        arity: Arity,
+        aliases: tuple[str, ...],
+        *,
+        interspersed: bool,
+        starts: bool,
+        epilog: str,
     ) -> None:
-        super().__init__(*args, **kwargs)
-        self.usage = usage
+        super().__init__(help, usage, declared(function), interspersed=interspersed)
+        self._function = function
         self.arity = arity
         self.aliases = aliases
-        self.interspersed = interspersed
         self.starts = starts
+        self.epilog = epilog
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the words after the command's name, or show the help."""
-        words = parse_words(self, ctx, args, interspersed=self.interspersed)
-        rest = super().parse_args(ctx, [*words.flags, "--", *words.arguments])
-        self._check_arity(ctx, len(words.arguments))
-        return rest
-
-    def _check_arity(self, ctx: click.Context, count: int) -> None:
-        least, most = self.arity
-        if count < least or (most is not None and count > most):
-            raise ArgumentError(
-                f"minidock: '{ctx.command_path}' {_requirement(least, most)}", ctx
-            )
-
-    def invoke(self, ctx: click.Context) -> int:
-        """Run the verb and return its exit status; raise CommandFailed."""
+    def act(self, session: Session, path: str, given: Given) -> int:
+        """Call the function; raise ArgumentError or CommandFailed."""
+        self._check_arity(path, len(given.arguments))
         try:
-            status = super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, StdoutClosed):
+            status = self._function(session, arguments=given.arguments, **given.flags)
+        except (UsageError, StdoutClosed):
             raise
         except Exception as e:
-            raise CommandFailed(ctx.command_path, starts=self.starts) from e
-        return status if isinstance(status, int) else 0
+            raise CommandFailed(path, starts=self.starts) from e
+        return status or 0
 
-    def get_help(self, ctx: click.Context) -> str:
-        """Return the help text."""
-        return command_help(self, ctx.command_path, self.usage, self.aliases)
+    def _check_arity(self, path: str, count: int) -> None:
+        least, most = self.arity
+        if count < least or (most is not None and count > most):
+            error = ArgumentError(f"minidock: '{path}' {_requirement(least, most)}")
+            raise error.at(path, self.usage_line(path))
+
+    def help_text(self, path: str) -> str:
+        """Return the usage, the aliases and the flags."""
+        parts = [self.usage_line(path), self.help]
+        if len(self.aliases) > 1:
+            program = path.partition(" ")[0]
+            names = ", ".join(f"{program} {alias}" for alias in self.aliases)
+            parts.append(f"Aliases:\n  {names}")
+        parts += flag_table("Options", self.flags)
+        if self.epilog:
+            parts.append(self.epilog)
+        return "\n\n".join(parts)
 
 
 def _requirement(least: int, most: int | None) -> str:
@@ -80,59 +139,31 @@ def _requirement(least: int, most: int | None) -> str:
     return f"requires {bound}{number} argument{'' if number == 1 else 's'}"
 
 
-def parse_words(
-    command: click.Command, ctx: click.Context, words: list[str], *, interspersed: bool
-) -> Normalised:
-    """Return `words` in normal form; a request for help is answered and ends the program."""
-    options = {
-        spelling: param
-        for param in command.get_params(ctx)
-        if isinstance(param, click.Option)
-        for spelling in param.opts
-    }
-    try:
-        return normalise(words, options, interspersed=interspersed)
-    except FlagError as e:
-        e.ctx = ctx
-        raise
-    except HelpRequested as e:
-        if e.flag == "-h":
-            err("Flag shorthand -h has been deprecated, use --help")
-        out(command.get_help(ctx))
-        ctx.exit(0)
-
-
-def usage_of(ctx: click.Context) -> str:
-    """Return the usage line of the command that `ctx` is for."""
-    usage = getattr(ctx.command, "usage", "")
-    return usage_line(ctx.command_path, usage)
-
-
 def command(
     help: str,
     usage: str,
-    arity: tuple[int, int | None],
+    arity: Arity,
     *aliases: str,
     interspersed: bool = True,
     starts: bool = False,
     epilog: str = "",
-) -> Callable[[Callable[..., Any]], Command]:
-    """Return a decorator that makes a Command; see there for the arguments.
+) -> Callable[[Callable[..., int | None]], Verb]:
+    """Return a decorator that makes a Verb; see there for the arguments.
 
-    The arguments of the command line come as one tuple, the parameter ``arguments``.
+    The function is called with the session, the arguments of the command line as the tuple
+    ``arguments``, and a keyword argument for each flag; it returns the exit status, None for 0.
     """
 
-    def decorate(function: Callable[..., Any]) -> Command:
-        return click.command(
-            cls=Command,
-            add_help_option=False,
-            help=help,
-            epilog=epilog,
-            usage=usage,
-            arity=arity,
-            aliases=aliases,
+    def decorate(function: Callable[..., int | None]) -> Verb:
+        return Verb(
+            function,
+            help,
+            usage,
+            arity,
+            aliases,
             interspersed=interspersed,
             starts=starts,
-        )(click.argument("arguments", nargs=-1, type=click.UNPROCESSED)(function))
+            epilog=epilog,
+        )
 
     return decorate

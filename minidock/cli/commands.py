@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command table: every name, the module it lives in, and the line the help says of it."""
 
-import click
-
 from minidock import __version__
-from minidock.cli.flags import switch, value
-from minidock.cli.group import Entry, LazyGroup
-from minidock.cli.output import err, out
+from minidock.cli.flags import Given, switch, value
+from minidock.cli.group import Entry, Group
+from minidock.cli.output import out
 from minidock.cli.session import Session
+
+PROGRAM = "minidock"
 
 _COMMON = "Common Commands"
 _MANAGEMENT = "Management Commands"
@@ -101,26 +101,9 @@ _IMAGE = {
 }
 
 
-@click.pass_context
-def _show_help(ctx: click.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        err(ctx.command.get_help(ctx))
-
-
-def _noun(name: str, help: str, table: dict[str, Entry]) -> LazyGroup:
-    return LazyGroup(
-        name,
-        table=table,
-        help=help,
-        callback=_show_help,
-        invoke_without_command=True,
-        add_help_option=False,
-    )
-
-
-container = _noun("container", "Manage containers", _CONTAINER)
-image = _noun("image", "Manage images", _IMAGE)
-system = _noun("system", "Manage minidock", {"info": _INFO})
+container = Group("Manage containers", _CONTAINER)
+image = Group("Manage images", _IMAGE)
+system = Group("Manage minidock", {"info": _INFO})
 
 
 def _group(attribute: str, help: str) -> Entry:
@@ -163,25 +146,30 @@ _TABLE = {
 }
 
 
-@click.group(
-    cls=LazyGroup,
-    table=_TABLE,
-    usage="[OPTIONS] COMMAND",
-    help="Run containers without a daemon",
-    invoke_without_command=True,
-    add_help_option=False,
+class _Root(Group):
+    """The program; its flags stand before the command."""
+
+    def act(self, session: Session, path: str, given: Given) -> int:
+        """Take the global flags and run the command."""
+        session.config_file = given.flags["config"]
+        session.debug = given.flags["debug"]
+        session.root = given.flags["root"]
+        if given.flags["version"]:
+            out(f"minidock version {__version__}")
+            return 0
+        return super().act(session, path, given)
+
+
+root = _Root(
+    "Run containers without a daemon",
+    _TABLE,
+    "[OPTIONS] COMMAND",
+    (
+        value("--config", kind="string", help="Configuration file (MINIDOCK_CONFIG)"),
+        switch("-D", "--debug", help="Show tracebacks of errors"),
+        value(
+            "--root", kind="string", help="Directory of images and containers (MINIDOCK_ROOT)"
+        ),
+        switch("-v", "--version", help="Print version information and quit"),
+    ),
 )
-@value("--config", kind="string", help="Configuration file (MINIDOCK_CONFIG)")
-@switch("-D", "--debug", help="Show tracebacks of errors")
-@value("--root", kind="string", help="Directory of images and containers (MINIDOCK_ROOT)")
-@switch("-v", "--version", help="Print version information and quit")
-@click.pass_context
-def root(ctx: click.Context, config: str, debug: bool, root: str, version: bool) -> None:
-    """Take the global flags."""
-    session: Session = ctx.obj
-    session.config_file, session.debug, session.root = config, debug, root
-    if version:
-        out(f"minidock version {__version__}")
-        ctx.exit(0)
-    if ctx.invoked_subcommand is None:
-        err(ctx.command.get_help(ctx))

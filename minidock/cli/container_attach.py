@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``start`` and ``attach``."""
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.failures import Refused
 from minidock.cli.flags import switch, value
@@ -29,7 +27,6 @@ _KEYS_HELP = "Override the key sequence for detaching a container"
     default=True,
     help="Proxy all received signals to the process (default true)",
 )
-@click.pass_obj
 def attach(
     session: Session,
     /,
@@ -59,7 +56,6 @@ def attach(
 @switch("-a", "--attach", "attached", help="Attach STDOUT/STDERR and forward signals")
 @value("--detach-keys", help=_KEYS_HELP)
 @switch("-i", "--interactive", help="Attach container's STDIN")
-@click.pass_obj
 def start(
     session: Session,
     /,

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``commit``."""
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value, values
 from minidock.cli.output import out
@@ -22,7 +20,6 @@ from minidock.engine.options import CommitOptions
 @value("-m", "--message", help="Commit message")
 @switch("--no-pause", help="Do not pause the container during commit")
 @switch("-p", "--pause", default=True, help="Pause container during commit (default true)")
-@click.pass_obj
 def commit(
     session: Session,
     /,

@@ -3,8 +3,6 @@
 
 from typing import Any
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.failures import Refused
 from minidock.cli.flags import switch, value, values
@@ -32,7 +30,6 @@ from minidock.engine.options import ExecOptions, Streams
 @switch("-t", "--tty", help="Allocate a pseudo-TTY")
 @value("-u", "--user", help='Username or UID (format: "<name|uid>[:<group|gid>]")')
 @value("-w", "--workdir", help="Working directory inside the container")
-@click.pass_obj
 def exec_(
     session: Session, /, arguments: tuple[str, ...], detach_keys: str, **given: Any
 ) -> int:

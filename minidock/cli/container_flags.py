@@ -4,7 +4,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from minidock.cli.flags import INT, OPTIONAL, switch, value, values
+from minidock.cli.flags import INT, OPTIONAL, Flag, switch, value, values
 from minidock.cli.health_flags import HEALTH_FLAGS, health_check
 from minidock.cli.isolation_flags import (
     ISOLATION_FLAGS,
@@ -64,7 +64,7 @@ class Ignored(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The name of the parameter that click makes of the flag."""
+        """The name of the flag's keyword argument."""
         return self.name.removeprefix("--").replace("-", "_")
 
 
@@ -210,7 +210,7 @@ def container_flags(function: F) -> F:
     return function
 
 
-def _declare(ignored: Ignored) -> Callable[[F], F]:
+def _declare(ignored: Ignored) -> Flag:
     names = (ignored.short, ignored.name) if ignored.short else (ignored.name,)
     if not ignored.kind:
         return switch(*names, help="", hidden=True)
@@ -220,7 +220,7 @@ def _declare(ignored: Ignored) -> Callable[[F], F]:
 
 
 class Flags(NamedTuple):
-    """The values of the flags that have an effect, as click gives them."""
+    """The values of the flags that have an effect, as they were given."""
 
     add_host: tuple[str, ...]
     annotation: tuple[tuple[str, str], ...]

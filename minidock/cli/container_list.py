@@ -4,8 +4,6 @@
 import time
 from typing import Any
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import INT, switch, value, values
 from minidock.cli.output import out
@@ -73,7 +71,6 @@ _MOUNT_WIDTH = 15
 @switch("--no-trunc", help="Don't truncate output")
 @switch("-q", "--quiet", help="Only display container IDs")
 @switch("-s", "--size", help="Display total file sizes")
-@click.pass_obj
 def ps(session: Session, /, arguments: tuple[str, ...], template: str, **given: Any) -> None:
     """List containers."""
     del arguments

@@ -3,8 +3,6 @@
 
 import time
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value
 from minidock.cli.output import err_bytes, out_bytes
@@ -29,7 +27,6 @@ _TIME_HELP = 'timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" fo
 )
 @switch("-t", "--timestamps", help="Show timestamps")
 @value("--until", help=f"Show logs before {_TIME_HELP}")
-@click.pass_obj
 def logs(
     session: Session,
     /,

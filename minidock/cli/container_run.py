@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.container_flags import Flags, container_flags, make_options, split_flags
 from minidock.cli.failures import Refused
@@ -41,7 +39,6 @@ _EPILOG = "docker's other flags are accepted; a warning says that they have no e
     default=True,
     help="Proxy received signals to the process (default true)",
 )
-@click.pass_obj
 def run(
     session: Session, /, arguments: tuple[str, ...], detach: bool, sig_proxy: bool, **given: Any
 ) -> int:
@@ -86,7 +83,6 @@ def _attached(flags: Flags) -> frozenset[str]:
     epilog=_EPILOG,
 )
 @container_flags
-@click.pass_obj
 def create(session: Session, /, arguments: tuple[str, ...], **given: Any) -> None:
     """Make a container and print its id."""
     flags = split_flags(given)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``port`` and ``diff``."""
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.output import out, printable
 from minidock.cli.session import Session
@@ -18,7 +16,6 @@ from minidock.network.ports import parse_exposed
     "container port",
     "port",
 )
-@click.pass_obj
 def port(session: Session, /, arguments: tuple[str, ...]) -> None:
     """Print the published ports, or where one of them is published."""
     name, *rest = arguments
@@ -47,7 +44,6 @@ def _address(view: PortView) -> str:
     "container diff",
     "diff",
 )
-@click.pass_obj
 def diff(session: Session, /, arguments: tuple[str, ...]) -> None:
     """Print what the container added (A), changed (C) and deleted (D)."""
     (name,) = arguments

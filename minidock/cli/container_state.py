@@ -4,8 +4,6 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import INT, switch, value
 from minidock.cli.output import each, report, warn
@@ -37,7 +35,6 @@ def _stop_flags(function: F) -> F:
     "Stop one or more running containers", _CONTAINERS, (1, None), "container stop", "stop"
 )
 @_stop_flags
-@click.pass_obj
 def stop(
     session: Session, /, arguments: tuple[str, ...], signal: str, timeout: int | None
 ) -> int:
@@ -58,7 +55,6 @@ def stop(
     "restart",
 )
 @_stop_flags
-@click.pass_obj
 def restart(
     session: Session, /, arguments: tuple[str, ...], signal: str, timeout: int | None
 ) -> int:
@@ -75,7 +71,6 @@ def restart(
     "Kill one or more running containers", _CONTAINERS, (1, None), "container kill", "kill"
 )
 @value("-s", "--signal", help="Signal to send to the container")
-@click.pass_obj
 def kill(session: Session, /, arguments: tuple[str, ...], signal: str) -> int:
     """Send containers a signal."""
 
@@ -97,7 +92,6 @@ def kill(session: Session, /, arguments: tuple[str, ...], signal: str) -> int:
 @switch("-f", "--force", help="Force the removal of a running container (uses SIGKILL)")
 @switch("-l", "--link", help="", hidden=True)
 @switch("-v", "--volumes", help="Remove anonymous volumes associated with the container")
-@click.pass_obj
 def rm(
     session: Session, /, arguments: tuple[str, ...], force: bool, link: bool, volumes: bool
 ) -> int:
@@ -125,14 +119,12 @@ def rm(
     "container wait",
     "wait",
 )
-@click.pass_obj
 def wait(session: Session, /, arguments: tuple[str, ...]) -> int:
     """Print the exit status of each container when it has one."""
     return each(arguments, lambda name: str(session.engine.containers.wait(name)))
 
 
 @command("Rename a container", "CONTAINER NEW_NAME", (2, 2), "container rename", "rename")
-@click.pass_obj
 def rename(session: Session, /, arguments: tuple[str, ...]) -> None:
     """Give a container another name."""
     name, new = arguments

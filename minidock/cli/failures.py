@@ -5,7 +5,7 @@ The statuses are docker's: 125 for a flag that can't be meant (and for everythin
 ``run`` from starting the container), 1 for the rest. Texts are docker's too.
 """
 
-import click
+from typing import Self
 
 from minidock.errors import Cancelled, CommandNotExecutable, CommandNotFound
 
@@ -13,20 +13,42 @@ FLAG_STATUS = 125
 CANCELLED_STATUS = 130
 
 
-class FlagError(click.UsageError):
+class UsageError(Exception):
+    """A command line that can't be meant.
+
+    Attributes:
+        message: what is wrong, in docker's words.
+        status: the exit status of the process.
+        path: the full name of the command, ``minidock run``, if its help says more.
+        usage: its usage line.
+    """
+
+    status = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = ""
+        self.usage = ""
+
+    def at(self, path: str, usage: str) -> Self:
+        """Say in which command it is, and return the same error."""
+        self.path, self.usage = path, usage
+        return self
+
+
+class FlagError(UsageError):
     """A flag that does not exist, lacks its value, or has one that can't be meant."""
 
-    exit_code = FLAG_STATUS
+    status = FLAG_STATUS
 
 
-class ArgumentError(click.UsageError):
+class ArgumentError(UsageError):
     """Too few or too many arguments, or a command that does not exist."""
 
-    exit_code = 1
 
-
-class Refused(click.ClickException):
-    """A refusal that docker prints without any prefix; the exit status is 1."""
+class Refused(UsageError):
+    """A refusal that docker prints without any prefix."""
 
 
 class CommandFailed(Exception):
@@ -54,8 +76,8 @@ def exit_status(error: BaseException, *, starts: bool = False) -> int:
     told apart from the container's own statuses by 125.
     """
     match error:
-        case click.ClickException():
-            return error.exit_code
+        case UsageError():
+            return error.status
         case CommandNotFound():
             return 127
         case CommandNotExecutable():

@@ -34,7 +34,7 @@ HEALTH_FLAGS = (
 
 
 def health_check(given: Mapping[str, Any]) -> HealthCheck | None:
-    """Return what flags as click gives them ask for, None for nothing.
+    """Return what the given flags ask for, None for nothing.
 
     Raises:
         InvalidArgument: with docker's text.

@@ -3,11 +3,9 @@
 
 import os
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-import click
-
-from minidock.cli.flags import long_name, short_name
+from minidock.cli.flags import Flag
 
 _DEFAULT_WIDTH = 80
 _LEAST_WIDTH = 60
@@ -23,41 +21,22 @@ def see_help(path: str) -> str:
     return f"Run '{path} --help' for more information"
 
 
-def command_help(
-    command: click.Command, path: str, usage: str, aliases: Sequence[str] = ()
-) -> str:
-    """Return the help of one verb; `aliases` are its full names without the program's."""
-    parts = [usage_line(path, usage), command.help or ""]
-    if len(aliases) > 1:
-        program = path.partition(" ")[0]
-        names = ", ".join(f"{program} {alias}" for alias in aliases)
-        parts.append(f"Aliases:\n  {names}")
-    options = option_lines(command)
-    if options:
-        parts.append("Options:\n" + "\n".join(options))
-    if command.epilog:
-        parts.append(command.epilog)
-    return "\n\n".join(parts)
-
-
-def option_lines(command: click.Command) -> list[str]:
-    """Return the lines that describe the options, sorted as docker sorts them."""
-    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
-    rows = sorted((_spelling(option), option.help or "") for option in options)
-    rows.sort(key=lambda row: row[0][6:])  # by the long name: "  -d, --detach", "      --rm"
-    column = max((len(spelling) for spelling, _ in rows), default=0) + 3
+def flag_table(title: str, flags: Iterable[Flag]) -> list[str]:
+    """Return a titled list of the flags that are shown, in docker's order, if there are any."""
+    shown = sorted((flag for flag in flags if not flag.hidden), key=lambda flag: flag.long)
+    spellings = [_spelling(flag) for flag in shown]
+    column = max(map(len, spellings), default=0) + 3
     lines = []
-    for spelling, text in rows:
-        first, *rest = _wrap(text, column)
+    for flag, spelling in zip(shown, spellings, strict=True):
+        first, *rest = _wrap(flag.help, column)
         lines.append(spelling.ljust(column) + first)
         lines += [" " * column + line for line in rest]
-    return lines
+    return ["\n".join([f"{title}:", *lines])] if lines else []
 
 
-def _spelling(option: click.Option) -> str:
-    short = ", ".join(short_name(option))
-    start = f"  {short}, {long_name(option)}" if short else f"      {long_name(option)}"
-    return f"{start} {option.metavar}".rstrip()
+def _spelling(flag: Flag) -> str:
+    start = f"  {flag.short}, {flag.long}" if flag.short else f"      {flag.long}"
+    return f"{start} {flag.kind}".rstrip()
 
 
 def _wrap(text: str, column: int) -> list[str]:

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """``minidock help [COMMAND]``."""
 
-import click
-
-from minidock.cli.command import command
+from minidock.cli.command import Command, command
+from minidock.cli.commands import PROGRAM, root
 from minidock.cli.failures import Refused
+from minidock.cli.group import Group
 from minidock.cli.output import out
+from minidock.cli.session import Session
 
 
 @command("Show a command's help", "[COMMAND]", (0, None))
-@click.pass_context
-def help_(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+def help_(session: Session, /, arguments: tuple[str, ...]) -> None:
     """Show the help of the program or of the command that `arguments` name."""
-    topic = ctx.find_root()
+    del session
+    topic: Command = root
     for name in arguments:
-        group = topic.command
-        found = group.get_command(topic, name) if isinstance(group, click.Group) else None
-        if found is None:
+        entry = topic.table.get(name) if isinstance(topic, Group) else None
+        if entry is None:
             raise Refused(f"unknown help topic: {' '.join(arguments)}")
-        topic = click.Context(found, parent=topic, info_name=name)
-    out(topic.get_help())
+        topic = entry.load()
+    out(topic.help_text(" ".join((PROGRAM, *arguments))))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``tag`` and ``rmi``."""
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import switch
 from minidock.cli.output import each, out, report
@@ -17,7 +15,6 @@ from minidock.errors import NotFound
     "image tag",
     "tag",
 )
-@click.pass_obj
 def tag(session: Session, /, arguments: tuple[str, ...]) -> None:
     """Give an image a further name."""
     source, target = arguments
@@ -34,7 +31,6 @@ def tag(session: Session, /, arguments: tuple[str, ...]) -> None:
 )
 @switch("-f", "--force", help="Force removal of the image")
 @switch("--no-prune", help="Do not delete untagged parents")
-@click.pass_obj
 def rmi(session: Session, /, arguments: tuple[str, ...], force: bool, no_prune: bool) -> int:
     """Remove images; with `force` one that does not exist is no failure."""
 

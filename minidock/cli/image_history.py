@@ -3,8 +3,6 @@
 
 import time
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value
 from minidock.cli.output import out
@@ -42,7 +40,6 @@ _CREATED_BY_WIDTH = 45
 )
 @switch("--no-trunc", help="Don't truncate output")
 @switch("-q", "--quiet", help="Only show image IDs")
-@click.pass_obj
 def history(
     session: Session,
     /,

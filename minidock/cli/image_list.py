@@ -4,8 +4,6 @@
 import time
 from typing import Any
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value, values
 from minidock.cli.output import out
@@ -65,7 +63,6 @@ _NONE = "<none>"
 )
 @switch("--no-trunc", help="Don't truncate output")
 @switch("-q", "--quiet", help="Only show image IDs")
-@click.pass_obj
 def images(
     session: Session, /, arguments: tuple[str, ...], template: str, **given: Any
 ) -> None:

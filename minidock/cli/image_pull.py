@@ -3,8 +3,6 @@
 
 import sys
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value
 from minidock.cli.output import out, warn, writing_results
@@ -29,7 +27,6 @@ from minidock.progress import Event, Warned
 @switch("--disable-content-trust", help="", hidden=True, default=True)
 @value("--platform", help="Set platform if the image is for several")
 @switch("-q", "--quiet", help="Suppress verbose output")
-@click.pass_obj
 def pull(
     session: Session,
     /,

@@ -5,8 +5,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value
 from minidock.cli.output import out, report
@@ -41,7 +39,6 @@ class NoSuchObject(NotFound):
 @_FORMAT
 @_SIZE
 @value("--type", "kind", help="Only inspect objects of the given type (container, image)")
-@click.pass_obj
 def inspect(
     session: Session, /, arguments: tuple[str, ...], template: str, size: bool, kind: str
 ) -> int:
@@ -72,7 +69,6 @@ def inspect(
 )
 @_FORMAT
 @_SIZE
-@click.pass_obj
 def container_inspect(
     session: Session, /, arguments: tuple[str, ...], template: str, size: bool
 ) -> int:
@@ -86,7 +82,6 @@ def container_inspect(
     (1, None),
 )
 @_FORMAT
-@click.pass_obj
 def image_inspect(session: Session, /, arguments: tuple[str, ...], template: str) -> int:
     """Describe images."""
     return _inspect(arguments, template, session.engine.images.inspect)

@@ -6,11 +6,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import click
-
-from minidock.cli.command import usage_of
-from minidock.cli.commands import root
-from minidock.cli.failures import CommandFailed, StdoutClosed, exit_status
+from minidock.cli.commands import PROGRAM, root
+from minidock.cli.failures import CommandFailed, StdoutClosed, UsageError, exit_status
 from minidock.cli.help import see_help
 from minidock.cli.output import err, prepare, printable, report
 from minidock.cli.session import Session
@@ -23,12 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = Session()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        with root.make_context("minidock", words, obj=session) as ctx:
-            status: int | None = root.invoke(ctx)
-            return status or 0
-    except click.exceptions.Exit as e:
-        return e.exit_code
-    except click.ClickException as e:
+        return root.run(session, PROGRAM, words)
+    except UsageError as e:
         _explain_usage(e)
         return exit_status(e)
     except CommandFailed as e:
@@ -39,14 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_status(e)
 
 
-def _explain_usage(error: click.ClickException) -> None:
+def _explain_usage(error: UsageError) -> None:
     err(printable(error.message))
-    ctx = error.ctx if isinstance(error, click.UsageError) else None
-    if ctx is None:
-        return
-    if ctx.parent is not None:
-        err(f"\n{usage_of(ctx)}")
-    err(f"\n{see_help(ctx.command_path)}")
+    if error.path:
+        if error.path != PROGRAM:
+            err(f"\n{error.usage}")
+        err(f"\n{see_help(error.path)}")
 
 
 def _explain(failed: CommandFailed, debug: bool) -> int:

@@ -66,7 +66,7 @@ CREATION_FLAGS = (
 
 
 def resources(given: Mapping[str, Any]) -> Resources:
-    """Return the limits that flags as click gives them ask for; raise InvalidArgument."""
+    """Return the limits that the given flags ask for; raise InvalidArgument."""
     swappiness = given.get("memory_swappiness", -1)
     if not -1 <= swappiness <= _HIGHEST_SWAPPINESS:
         raise InvalidArgument(

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
 from minidock.cli.command import command
 from minidock.cli.flags import value
 from minidock.cli.output import out, printable
@@ -39,7 +37,6 @@ _FORMAT = value(
 
 @command("Show the version information", "[OPTIONS]", (0, 0))
 @_FORMAT
-@click.pass_obj
 def version(session: Session, /, arguments: tuple[str, ...], template: str) -> None:
     """Show the versions of minidock and of what it stands on."""
     del arguments
@@ -51,7 +48,6 @@ def version(session: Session, /, arguments: tuple[str, ...], template: str) -> N
 
 @command("Display system-wide information", "[OPTIONS]", (0, 0), "system info", "info")
 @_FORMAT
-@click.pass_obj
 def info(session: Session, /, arguments: tuple[str, ...], template: str) -> None:
     """Show the number of containers and images, and what this place offers."""
     del arguments

@@ -1,72 +1,112 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flags are parsed as docker parses them."""
 
-import click
+from typing import Any
+
 import pytest
 
 from minidock.cli.failures import FlagError
-from minidock.cli.flags import HelpRequested, Switch, normalise, parse_bool, parse_int
+from minidock.cli.flags import (
+    INT,
+    OPTIONAL,
+    Flag,
+    HelpRequested,
+    declared,
+    parse_bool,
+    parse_int,
+    switch,
+    value,
+    values,
+)
+from minidock.cli.flags import parse as parse_words
 
-_OPTIONS = [
-    Switch(["-d", "--detach"]),
-    Switch(["-i", "--interactive"]),
-    Switch(["-t", "--tty"]),
-    click.Option(["-m", "--message"]),
-    click.Option(["-p", "--publish"], multiple=True),
-    click.Option(["--network", "--net"]),
-]
-OPTIONS = {spelling: option for option in _OPTIONS for spelling in option.opts}
+FLAGS = (
+    switch("-d", "--detach", help=""),
+    switch("-i", "--interactive", help=""),
+    switch("-t", "--tty", help=""),
+    switch("--sig-proxy", help="", default=True),
+    value("-m", "--message", help=""),
+    value("--entrypoint", type=OPTIONAL, help=""),
+    value("-n", "--last", type=INT, default=-1, help=""),
+    values("-p", "--publish", help=""),
+    values("--delay", "delays", type=INT, help=""),
+    value("--network", "--net", help=""),
+)
+DEFAULTS = {
+    "detach": False,
+    "interactive": False,
+    "tty": False,
+    "sig_proxy": True,
+    "message": "",
+    "entrypoint": None,
+    "last": -1,
+    "publish": (),
+    "delays": (),
+    "network": "",
+}
 
 
-def parse(*words: str, interspersed: bool = True) -> tuple[str, ...]:
-    found = normalise(list(words), OPTIONS, interspersed=interspersed)
-    return (*found.flags, "--", *found.arguments)
+def parse(
+    *words: str, interspersed: bool = True, flags: tuple[Flag, ...] = FLAGS
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the flags that differ from their defaults, and the arguments."""
+    given = parse_words(list(words), flags, interspersed=interspersed)
+    assert given.flags.keys() == DEFAULTS.keys()
+    changed = {name: v for name, v in given.flags.items() if v != DEFAULTS[name]}
+    return changed, given.arguments
 
 
 @pytest.mark.parametrize(
     ("words", "flags"),
     [
-        (["-m", "text"], ["--message=text"]),
-        (["-m=text"], ["--message=text"]),
-        (["-mtext"], ["--message=text"]),
-        (["-m=a=b"], ["--message=a=b"]),
-        (["-m", ""], ["--message="]),
-        (["-m="], ["--message="]),
-        (["--message", "text"], ["--message=text"]),
-        (["--message=text"], ["--message=text"]),
-        (["--message="], ["--message="]),
-        (["--message", "--detach"], ["--message=--detach"]),
-        (["-m", "-5"], ["--message=-5"]),
-        (["-d"], ["--detach=true"]),
-        (["-d=false"], ["--detach=false"]),
-        (["--detach=false"], ["--detach=false"]),
-        (["-it"], ["--interactive=true", "--tty=true"]),
-        (["-itp", "80:80"], ["--interactive=true", "--tty=true", "--publish=80:80"]),
-        (["-itp80:80"], ["--interactive=true", "--tty=true", "--publish=80:80"]),
-        (["-itd=false"], ["--interactive=true", "--tty=true", "--detach=false"]),
-        (["-p", "1", "-p", "2"], ["--publish=1", "--publish=2"]),
-        (["--net", "host"], ["--network=host"]),
+        (["-m", "text"], {"message": "text"}),
+        (["-m=text"], {"message": "text"}),
+        (["-mtext"], {"message": "text"}),
+        (["-m=a=b"], {"message": "a=b"}),
+        (["-m", "x", "-m", ""], {}),
+        (["-m", "x", "-m="], {}),
+        (["--message", "text"], {"message": "text"}),
+        (["--message=text"], {"message": "text"}),
+        (["--message=x", "--message="], {}),
+        (["--message", "--detach"], {"message": "--detach"}),
+        (["-m", "-5"], {"message": "-5"}),
+        (["-m", "--"], {"message": "--"}),
+        (["--entrypoint="], {"entrypoint": ""}),
+        (["-d"], {"detach": True}),
+        (["-d", "-d=false"], {}),
+        (["--detach", "--detach=false"], {}),
+        (["--sig-proxy=f"], {"sig_proxy": False}),
+        (["-it"], {"interactive": True, "tty": True}),
+        (["-itp", "80:80"], {"interactive": True, "tty": True, "publish": ("80:80",)}),
+        (["-itp80:80"], {"interactive": True, "tty": True, "publish": ("80:80",)}),
+        (["-ditd=false"], {"interactive": True, "tty": True}),
+        (["-n5"], {"last": 5}),
+        (["-n", "-5", "-n=7"], {"last": 7}),
+        (["-p", "1", "-p", "2"], {"publish": ("1", "2")}),
+        (["--delay", "1", "--delay=2"], {"delays": (1, 2)}),
+        (["--net", "host"], {"network": "host"}),
     ],
 )
-def test_spellings(words: list[str], flags: list[str]) -> None:
+def test_spellings(words: list[str], flags: dict[str, Any]) -> None:
     """Every spelling of a flag comes to the same."""
-    assert parse(*words) == (*flags, "--")
+    assert parse(*words) == (flags, ())
 
 
 def test_flags_among_arguments() -> None:
     """Flags may follow arguments, and end at two dashes."""
-    assert parse("a", "-d", "b", "--", "-i") == ("--detach=true", "--", "a", "b", "-i")
+    assert parse("a", "-d", "b", "--", "-i") == ({"detach": True}, ("a", "b", "-i"))
 
 
 def test_first_argument_ends_the_flags() -> None:
     """What follows the image belongs to the container, two dashes included."""
-    found = parse("-d", "image", "sh", "-d", "--", "x", interspersed=False)
-    assert found == ("--detach=true", "--", "image", "sh", "-d", "--", "x")
+    flags, arguments = parse("-d", "image", "sh", "-d", "--", "x", interspersed=False)
+    assert flags == {"detach": True}
+    assert arguments == ("image", "sh", "-d", "--", "x")
 
 
 def test_a_dash_is_an_argument() -> None:
     """One dash alone is no flag."""
-    assert parse("-") == ("--", "-")
+    assert parse("-") == ({}, ("-",))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +122,17 @@ def test_a_dash_is_an_argument() -> None:
         ("-dm", "flag needs an argument: 'm' in -m"),
         ("--=x", "bad flag syntax: --=x"),
         ("---detach", "bad flag syntax: ---detach"),
+        ("--delays", "unknown flag: --delays"),
+        (
+            "-nx",
+            'invalid argument "x" for "-n, --last" flag: '
+            'strconv.ParseInt: parsing "x": invalid syntax',
+        ),
+        (
+            "--sig-proxy=maybe",
+            'invalid argument "maybe" for "--sig-proxy" flag: '
+            'strconv.ParseBool: parsing "maybe": invalid syntax',
+        ),
     ],
 )
 def test_errors(word: str, message: str) -> None:
@@ -89,6 +140,28 @@ def test_errors(word: str, message: str) -> None:
     with pytest.raises(FlagError) as caught:
         parse(word)
     assert caught.value.message == message
+
+
+def test_the_first_error_counts() -> None:
+    """Words are read from left to right."""
+    with pytest.raises(FlagError, match="invalid argument"):
+        parse("-n", "x", "--bogus")
+
+
+def test_declaration() -> None:
+    """Flags stand above their function, and the same one may stand above several."""
+    shared = switch("--all", help="")
+
+    @shared
+    @value("--name", help="")
+    def one() -> None: ...
+
+    @shared
+    def other() -> None: ...
+
+    assert {flag.long for flag in declared(one)} == {"--all", "--name"}
+    assert declared(other) == (shared,)
+    assert declared(parse) == ()
 
 
 @pytest.mark.parametrize("word", ["--help", "-h", "-dh"])
@@ -100,7 +173,7 @@ def test_help(word: str) -> None:
 
 def test_help_inside_the_containers_command() -> None:
     """A container's own --help is not ours."""
-    assert parse("image", "--help", interspersed=False)[-1] == "--help"
+    assert parse("image", "--help", interspersed=False) == ({}, ("image", "--help"))
 
 
 def test_booleans_are_gos() -> None:

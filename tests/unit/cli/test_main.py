@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
 from minidock.cli import commands
-from minidock.cli.group import LazyGroup
+from minidock.cli.group import Group
 from minidock.errors import (
     Cancelled,
     CommandNotExecutable,
@@ -22,13 +21,12 @@ from tests.unit.cli.conftest import Minidock
 from tests.unit.cli.fakes import FakeEngine
 
 
-def every_command(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    assert isinstance(group, LazyGroup)
+def every_command(group: Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found = []
     for name, entry in group.table.items():
         command = entry.load()
         found.append((*path, name))
-        if isinstance(command, click.Group):
+        if isinstance(command, Group):
             found += every_command(command, (*path, name))
     return found
 
