@@ -11,6 +11,11 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whoever has the time ask for more of what looks for rare failures."""
+    parser.addoption("--kills", type=int, default=24, help="commands to kill at random moments")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
     """No setting of the machine's user reaches a test."""

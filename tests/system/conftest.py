@@ -7,6 +7,7 @@ The namespace makes free ports free, and keeps containers of others on this mach
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,13 @@ def place(
     yield place
     place.clear()
     place.assert_clean()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, registry: FakeRegistry, words: list[str]) -> Place:
+    """A state directory without images, for one test."""
+    (tmp_path / "state/tmp").mkdir(parents=True)
+    return Place(str(tmp_path / "state"), registry, words)
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ class Place:
 
     def monitors(self) -> list[int]:
         """Return the monitors of this place's containers."""
-        return [pid for pid in self._processes() if _comm(pid) == "minidock-mon"]
+        return [pid for pid in self.processes() if _comm(pid) == "minidock-mon"]
 
     def clear(self) -> None:
         """Remove every container."""
@@ -157,7 +157,7 @@ class Place:
         """Return what there is on the machine that only containers have."""
         found = {
             "mounts": _lines("/proc/self/mountinfo", self.root),
-            "processes": [f"{pid} {_comm(pid)}" for pid in self._processes()],
+            "processes": [f"{pid} {_comm(pid)}" for pid in self.processes()],
             "interfaces": [name for _, name in socket.if_nameindex() if "veth" in name],
             "ports": published(),
             "cgroups": sorted(self._empty_cgroups() - self.cgroups),
@@ -165,7 +165,7 @@ class Place:
         }
         return {what: names for what, names in found.items() if names}
 
-    def _processes(self) -> list[int]:
+    def processes(self) -> list[int]:
         """Return the processes that have the environment of this place's calls."""
         mark = f"MINIDOCK_ROOT={self.root}".encode()
         found = []

@@ -6,19 +6,11 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.fakes.registry import FakeRegistry, Stall
+from tests.fakes.registry import Stall
 from tests.system.place import Place, Result, get, wait_for
-
-
-@pytest.fixture
-def fresh(tmp_path: Path, registry: FakeRegistry, words: list[str]) -> Place:
-    """A state directory without images."""
-    (tmp_path / "state/tmp").mkdir(parents=True)
-    return Place(str(tmp_path / "state"), registry, words)
 
 
 def at_once(place: Place, *calls: tuple[str, ...]) -> list[Result]:
