@@ -21,14 +21,13 @@ from minidock.fs.trees import remove
 from minidock.layers.apply import Limits, apply
 from minidock.layers.compression import decompress
 from minidock.oci.content import (
-    DigestMismatch,
     HashingReader,
     Reader,
     SizeMismatch,
     VerifiedReader,
 )
 from minidock.oci.descriptor import Descriptor, Document, InvalidDocument, Platform
-from minidock.oci.digest import DiffID, hex_of
+from minidock.oci.digest import DiffID, DigestMismatch, hex_of
 from minidock.oci.image import Image
 from minidock.oci.manifest import Index, Manifest
 from minidock.oci.media_types import LAYERS, PLAIN

@@ -5,16 +5,7 @@ import hashlib
 from typing import Protocol
 
 from minidock.errors import DataCorrupted
-from minidock.oci.digest import Digest
-
-
-class DigestMismatch(DataCorrupted):
-    """The bytes are not those the digest names."""
-
-    def __init__(self, what: str, expected: str, got: str) -> None:
-        super().__init__(f"{what}: digest mismatch: expected {expected}, got {got}")
-        self.expected = expected
-        self.got = got
+from minidock.oci.digest import Digest, DigestMismatch
 
 
 class SizeMismatch(DataCorrupted):

@@ -4,11 +4,23 @@
 Grammar and meaning: OCI image-spec, descriptor.md §digests and config.md §layer-diffid.
 """
 
-import hashlib
 import re
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
-from minidock.errors import InvalidArgument
+from minidock.errors import DataCorrupted, InvalidArgument
+
+# What `digest_of` hashes is small, and hashlib loads OpenSSL, which takes 3 ms. These are the
+# modules that hashlib itself takes where there is no OpenSSL; an interpreter may lack them.
+if TYPE_CHECKING:
+    from hashlib import sha256
+else:
+    try:
+        from _sha256 import sha256
+    except ImportError:
+        try:
+            from _sha2 import sha256  # its name from Python 3.12 on
+        except ImportError:
+            from hashlib import sha256
 
 Digest = NewType("Digest", str)
 """Of a blob as stored and sent (a compressed layer, a config, a manifest)."""
@@ -24,6 +36,15 @@ _SHA256 = re.compile(r"sha256:[a-f0-9]{64}")
 
 class InvalidDigest(InvalidArgument):
     """A text that is not a sha256 digest."""
+
+
+class DigestMismatch(DataCorrupted):
+    """The bytes are not those the digest names."""
+
+    def __init__(self, what: str, expected: str, got: str) -> None:
+        super().__init__(f"{what}: digest mismatch: expected {expected}, got {got}")
+        self.expected = expected
+        self.got = got
 
 
 def _checked(text: object) -> str:
@@ -46,8 +67,8 @@ def parse_diff_id(text: object) -> DiffID:
 
 
 def digest_of(data: bytes) -> Digest:
-    """Return the digest of `data`."""
-    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+    """Return the digest of `data`, a document in memory."""
+    return Digest("sha256:" + sha256(data).hexdigest())
 
 
 def hex_of(digest: Digest | DiffID | ChainID | str) -> str:

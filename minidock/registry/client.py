@@ -21,9 +21,9 @@ from minidock.errors import (
     Unavailable,
 )
 from minidock.oci import media_types
-from minidock.oci.content import DigestMismatch, Reader, SizeMismatch, VerifiedReader
+from minidock.oci.content import Reader, SizeMismatch, VerifiedReader
 from minidock.oci.descriptor import MAX_DOCUMENT, Descriptor, Document
-from minidock.oci.digest import Digest, digest_of
+from minidock.oci.digest import Digest, DigestMismatch, digest_of
 from minidock.oci.image import Image
 from minidock.oci.manifest import Index, Manifest, parse_manifest
 from minidock.oci.reference import Reference

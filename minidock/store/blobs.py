@@ -4,12 +4,12 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from io import FileIO
 
 from minidock.errors import NotFound
 from minidock.fs.atomic import read_file, sync_directory, write_file
-from minidock.oci.content import DigestMismatch, Reader
 from minidock.oci.descriptor import Descriptor
-from minidock.oci.digest import Digest, digest_of
+from minidock.oci.digest import Digest, DigestMismatch, digest_of
 from minidock.store.layout import Layout
 
 
@@ -51,7 +51,7 @@ class BlobStore:
         return data
 
     @contextlib.contextmanager
-    def open(self, digest: Digest) -> Iterator[Reader]:
+    def open(self, digest: Digest) -> Iterator[FileIO]:
         """Give the blob's bytes, unverified; raise BlobNotFound."""
         try:
             file = open(self.path(digest), "rb", buffering=0)  # noqa: SIM115 - closed below

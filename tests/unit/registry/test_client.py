@@ -14,9 +14,9 @@ from minidock.errors import (
     Unavailable,
     Unsupported,
 )
-from minidock.oci.content import DigestMismatch, Reader, SizeMismatch, VerifiedReader
+from minidock.oci.content import Reader, SizeMismatch, VerifiedReader
 from minidock.oci.descriptor import Descriptor, InvalidDocument, Platform
-from minidock.oci.digest import Digest
+from minidock.oci.digest import Digest, DigestMismatch
 from minidock.oci.manifest import Index, Manifest
 from minidock.progress import Retrying, Warned
 from minidock.registry.client import (

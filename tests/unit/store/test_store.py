@@ -13,9 +13,8 @@ from minidock.engine.resolve import AmbiguousImage, ImageNotFound, resolve
 from minidock.errors import DataCorrupted, InvalidArgument, SystemFailure
 from minidock.fs.atomic import make_directory
 from minidock.oci import media_types
-from minidock.oci.content import DigestMismatch
 from minidock.oci.descriptor import Descriptor, Platform
-from minidock.oci.digest import DiffID, Digest, digest_of
+from minidock.oci.digest import DiffID, Digest, DigestMismatch, digest_of
 from minidock.oci.image import Image, ImageConfig
 from minidock.oci.manifest import Manifest
 from minidock.store.blobs import BlobNotFound
