@@ -6,11 +6,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from signal import SIGKILL
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
 from minidock.engine import liveness
-from minidock.engine.execution import check_security
 from minidock.engine.images import Images
 from minidock.engine.names import random_name
 from minidock.engine.options import (
@@ -22,9 +21,9 @@ from minidock.engine.options import (
     PullOptions,
     Streams,
 )
+from minidock.engine.reconcile import reconcile
 from minidock.engine.records import container_config, host_config, published
 from minidock.engine.resolve import ImageNotFound, Resolved, resolve
-from minidock.engine.start import Starter, reconcile
 from minidock.engine.views import ChangeView, ContainerView, Finished, LogLine, PortView
 from minidock.errors import (
     Conflict,
@@ -37,9 +36,6 @@ from minidock.fs.locks import Lock
 from minidock.oci.digest import Digest
 from minidock.oci.reference import parse_reference
 from minidock.progress import Progress, Warned, ignore
-from minidock.runtime import attach, cgroups, monitor
-from minidock.runtime.channel import Connection
-from minidock.runtime.workers import undone
 from minidock.store.containers import (
     PAUSED,
     RUNNING,
@@ -52,6 +48,9 @@ from minidock.store.containers import (
 )
 from minidock.store.images import StoredImage
 from minidock.store.store import Store
+
+if TYPE_CHECKING:
+    from minidock.runtime.channel import Connection
 
 STOP_TIMEOUT = 10
 """Seconds between the stop signal and SIGKILL when nobody says otherwise, as docker has it."""
@@ -186,6 +185,8 @@ class Containers:
     def _start(
         self, container: Container, streams: Streams | None, progress: Progress
     ) -> Finished:
+        from minidock.engine.start import Starter  # the whole runtime: 10 ms
+
         with container.lock():
             # Another command may have started it while this one waited for the lock.
             wanted = container.state.status not in (RUNNING, PAUSED)
@@ -202,8 +203,10 @@ class Containers:
         return self._relay(container, spawned.connection, streams)
 
     def _relay(
-        self, container: Container, connection: Connection, streams: Streams
+        self, container: Container, connection: "Connection", streams: Streams
     ) -> Finished:
+        from minidock.runtime import attach  # only for what is attached to
+
         def forward(number: int) -> None:
             try:
                 liveness.signal_init(container.state, number)
@@ -218,6 +221,8 @@ class Containers:
         Raises:
             Conflict: it does not run, or is paused; the texts are docker's.
         """
+        from minidock.runtime import attach  # only for what is attached to
+
         container, state = self._find(name)
         if state.status == PAUSED:
             raise Conflict("You cannot attach to a paused container, unpause it first")
@@ -343,6 +348,8 @@ class Containers:
         Raises:
             ContainerNotFound, StillRunning
         """
+        from minidock.runtime import cgroups, monitor  # ps needs neither
+
         del volumes  # bind mounts are the user's own
         try:
             container, state = self._find(name)
@@ -401,6 +408,9 @@ def frozen(container: Container, state: ContainerState, wanted: bool) -> Iterato
     if not wanted or state.status != RUNNING or not state.cgroups:
         yield
         return
+    from minidock.runtime import cgroups  # only commit of what runs needs them
+    from minidock.runtime.workers import undone  # the same
+
     # One at a time: the first to finish would let the container go on under the second. And
     # whatever ends this process, the container must not stay as it is.
     with Lock(container.file("freeze.lock")), undone(lambda: _thaw(state)):
@@ -416,6 +426,8 @@ def _end_now(state: ContainerState) -> None:
 
 
 def _thaw(state: ContainerState) -> None:
+    from minidock.runtime import cgroups  # only for a container that is ended by force
+
     with contextlib.suppress(SystemFailure, Unsupported):  # it was removed meanwhile
         cgroups.thaw(state.cgroups)
 
@@ -428,6 +440,8 @@ def _check(options: CreateOptions) -> None:
     """
     if options.stop_signal:
         liveness.parse_signal(options.stop_signal)
+    from minidock.engine.execution import check_security  # the filter's compiler: only create
+
     check_security(options.cap_add, options.cap_drop, options.security_opt)
     for bind in options.binds:
         if os.path.exists(bind.source):

@@ -6,9 +6,9 @@ from minidock.engine.clock import parse_rfc3339
 from minidock.engine.filters import container_filter, image_filter
 from minidock.engine.inspect import size_of
 from minidock.engine.options import ListContainers, ListImages
+from minidock.engine.reconcile import reconcile
 from minidock.engine.records import binds_of, network_of, published
 from minidock.engine.resolve import resolve
-from minidock.engine.start import reconcile
 from minidock.engine.views import ContainerView, HistoryView, ImageView
 from minidock.errors import DataCorrupted, MinidockError, NotFound
 from minidock.fs.trees import disk_usage

@@ -20,8 +20,7 @@ from minidock.errors import (
     InvalidArgument,
     MinidockError,
 )
-from minidock.linux import processes
-from minidock.runtime import attach, channel, monitor
+from minidock.linux.process_stat import living_since
 from minidock.store.containers import EXITED, PAUSED, RUNNING, Container, ContainerState
 from minidock.store.unpacked import boot_id
 
@@ -78,13 +77,15 @@ def init_alive(state: ContainerState) -> bool:
     """Tell whether the init that `state` names lives."""
     return (
         state.pid > 0
-        and processes.living_since(state.pid) == state.start_time
+        and living_since(state.pid) == state.start_time
         and state.boot_id == boot_id()
     )
 
 
 def monitor_alive(container: Container) -> bool:
     """Tell whether the container's monitor holds its lock."""
+    from minidock.runtime import monitor  # ps of containers that live asks no monitor
+
     return monitor.is_alive(container.directory)
 
 
@@ -149,6 +150,8 @@ def await_record(container: Container) -> ContainerState:
 
 def await_exit(container: Container) -> int | None:
     """Wait for the monitor to tell the exit status; None if it is not there or dies."""
+    from minidock.runtime import attach, channel  # only wait needs them
+
     try:
         connection = attach.connect(container.directory)
     except (OSError, MinidockError):

@@ -14,7 +14,7 @@ from minidock.config import Config
 from minidock.engine import liveness
 from minidock.engine.execution import Security, contained, security_of
 from minidock.engine.records import binds_of, publish_of, tmpfs_of
-from minidock.errors import DataCorrupted, InvalidArgument, MinidockError, SystemFailure
+from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities
@@ -32,10 +32,8 @@ from minidock.store.chains import copy_metadata
 from minidock.store.containers import (
     CREATED,
     EXITED,
-    PAUSED,
     RUNNING,
     Container,
-    ContainerNotFound,
     ContainerState,
 )
 from minidock.store.store import Store
@@ -306,48 +304,6 @@ def finish(config: Config, store: Store, container: Container, state: ContainerS
             steps.callback(cgroups.remove, state.cgroups)
         if state.endpoint:
             steps.callback(bridge_of(config, store).release, container.id)
-
-
-def reconcile(config: Config, store: Store, container: Container) -> ContainerState:
-    """Return the state, having recorded an end that no monitor lived to record.
-
-    Raises:
-        ContainerNotFound: it was removed meanwhile.
-        DataCorrupted: the state can't be read, and the container runs.
-    """
-    try:
-        state = container.state
-        if state.status not in (RUNNING, PAUSED) or liveness.init_alive(state):
-            return state
-        state = liveness.await_record(container)
-        if state.status not in (RUNNING, PAUSED):
-            return state
-    except DataCorrupted:
-        # A state is not synced: the power may have gone before it was on disk.
-        if liveness.monitor_alive(container):
-            raise
-        state = ContainerState(started=container.record.created)
-    state = liveness.ended(state)
-    try:
-        return _record_end(config, store, container, state)
-    except (OSError, SystemFailure):
-        return state  # such as a full disk: it has ended all the same
-
-
-def _record_end(
-    config: Config, store: Store, container: Container, state: ContainerState
-) -> ContainerState:
-    with container.lock():
-        try:
-            now = container.state
-            if now.status not in (RUNNING, PAUSED) or liveness.init_alive(now):
-                return now  # another process was faster
-        except DataCorrupted:
-            pass
-        finish(config, store, container, state)
-    if container.record.host.get("AutoRemove"):
-        raise ContainerNotFound(container.id)
-    return state
 
 
 def bridge_of(config: Config, store: Store) -> "Bridge":

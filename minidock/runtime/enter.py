@@ -19,7 +19,8 @@ from typing import Never
 
 from minidock.errors import Conflict, SystemFailure
 from minidock.fs.rooted import RootedDir
-from minidock.linux import capabilities, namespaces, processes
+from minidock.linux import capabilities, namespaces
+from minidock.linux.process_stat import start_time
 from minidock.oci.runtime import Process
 from minidock.runtime import child, commands, messages, users
 from minidock.runtime.child import Channel, Stdio
@@ -139,7 +140,7 @@ def _open_target(target: Target) -> int:
     except ProcessLookupError as e:
         raise NotRunning("the container is not running") from e
     try:
-        same = processes.start_time(target.pid) == target.start_time
+        same = start_time(target.pid) == target.start_time
     except ProcessLookupError:
         same = False
     if not same:

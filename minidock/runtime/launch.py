@@ -14,6 +14,7 @@ from typing import Never
 
 from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.linux import namespaces, processes
+from minidock.linux.process_stat import start_time
 from minidock.oci.runtime import Namespace, Process, Spec
 from minidock.runtime import child, commands, messages
 from minidock.runtime.child import Channel, Stdio
@@ -63,7 +64,7 @@ class Launched:
     def __init__(self, pid: int, report: int, gate: int, describe: Describe) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
-        self.start_time = processes.start_time(pid)
+        self.start_time = start_time(pid)
         self.console = -1
         self.warnings: tuple[str, ...] = ()
         self._report = report
@@ -119,7 +120,7 @@ class Launched:
         os.close(self.pidfd)
         self.pid = pid
         self.pidfd = pidfd
-        self.start_time = processes.start_time(pid)
+        self.start_time = start_time(pid)
 
     def kill(self) -> None:
         """Kill the process if it lives; the container goes with it."""

@@ -6,7 +6,6 @@ import os
 from minidock.errors import SystemFailure
 from minidock.fs.atomic import make_directory, write_file
 from minidock.fs.locks import Lock
-from minidock.linux.libc import syscall
 from minidock.store import gc, scratch
 from minidock.store.blobs import BlobStore
 from minidock.store.containers import ContainerStore
@@ -57,6 +56,8 @@ class Store:
 
     def sync(self) -> None:
         """Put everything written so far on disk (syncfs(2))."""
+        from minidock.linux.libc import syscall  # ctypes costs 2 ms; most commands write little
+
         fd = os.open(self.layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             syscall("syncfs", fd)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a container whose monitor may have died."""
+
+from minidock.config import Config
+from minidock.engine import liveness
+from minidock.errors import DataCorrupted, SystemFailure
+from minidock.store.containers import (
+    PAUSED,
+    RUNNING,
+    Container,
+    ContainerNotFound,
+    ContainerState,
+)
+from minidock.store.store import Store
+
+
+def reconcile(config: Config, store: Store, container: Container) -> ContainerState:
+    """Return the state, having recorded an end that no monitor lived to record.
+
+    Raises:
+        ContainerNotFound: it was removed meanwhile.
+        DataCorrupted: the state can't be read, and the container runs.
+    """
+    try:
+        state = container.state
+        if state.status not in (RUNNING, PAUSED) or liveness.init_alive(state):
+            return state
+        state = liveness.await_record(container)
+        if state.status not in (RUNNING, PAUSED):
+            return state
+    except DataCorrupted:
+        # A state is not synced: the power may have gone before it was on disk.
+        if liveness.monitor_alive(container):
+            raise
+        state = ContainerState(started=container.record.created)
+    state = liveness.ended(state)
+    try:
+        return _record_end(config, store, container, state)
+    except (OSError, SystemFailure):
+        return state  # such as a full disk: it has ended all the same
+
+
+def _record_end(
+    config: Config, store: Store, container: Container, state: ContainerState
+) -> ContainerState:
+    from minidock.engine.start import finish  # the runtime, for what mostly is no case
+
+    with container.lock():
+        try:
+            now = container.state
+            if now.status not in (RUNNING, PAUSED) or liveness.init_alive(now):
+                return now  # another process was faster
+        except DataCorrupted:
+            pass
+        finish(config, store, container, state)
+    if container.record.host.get("AutoRemove"):
+        raise ContainerNotFound(container.id)
+    return state
