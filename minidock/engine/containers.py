@@ -19,10 +19,16 @@ from minidock.engine.options import (
     ListContainers,
     LogOptions,
     PullOptions,
+    Resources,
     Streams,
 )
 from minidock.engine.reconcile import reconcile
-from minidock.engine.records import container_config, host_config, published
+from minidock.engine.records import (
+    container_config,
+    host_config,
+    published,
+    resources_config,
+)
 from minidock.engine.resolve import ImageNotFound, Resolved, resolve
 from minidock.engine.views import ChangeView, ContainerView, Finished, LogLine, PortView
 from minidock.errors import (
@@ -32,7 +38,6 @@ from minidock.errors import (
     Unsupported,
 )
 from minidock.fs.atomic import make_directory
-from minidock.fs.locks import Lock
 from minidock.oci.digest import Digest
 from minidock.oci.reference import parse_reference
 from minidock.progress import Progress, Warned, ignore
@@ -59,12 +64,13 @@ NETWORKS = ("bridge", "default", "host", "none")
 
 
 class StillRunning(Conflict):
-    """A running container can't be removed; the text is docker's."""
+    """A running or paused container can't be removed; the text is docker's."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, status: str = RUNNING) -> None:
+        how = "Unpause and then stop" if status == PAUSED else "Stop"
         super().__init__(
-            f"You cannot remove a running container {container.id}. Stop the container before "
-            "attempting removal or force remove"
+            f"You cannot remove a {status} container {container.id}. {how} the container "
+            "before attempting removal or force remove"
         )
 
 
@@ -168,9 +174,11 @@ class Containers:
         return self._start(container, streams, progress)
 
     def start(self, name: str, progress: Progress = ignore) -> None:
-        """Start a container; one that runs already is left alone."""
+        """Start a container; one that runs is left alone, a paused one is a Conflict."""
         container, state = self._find(name)
-        if state.status not in (RUNNING, PAUSED):
+        if state.status == PAUSED:
+            raise Conflict("cannot start a paused container, try unpause instead")
+        if state.status != RUNNING:
             self._start(container, None, progress)
 
     def start_attached(
@@ -294,6 +302,7 @@ class Containers:
             timeout = int(config.get("StopTimeout", STOP_TIMEOUT))
         number = liveness.parse_signal(signal) if signal else liveness.stop_signal(config)
         liveness.signal_init(state, number)
+        self._resume(container, state)
         if not liveness.await_init(state, None if timeout < 0 else timeout):
             _end_now(state)
         self._await_end(container)
@@ -321,9 +330,36 @@ class Containers:
         number = liveness.parse_signal(signal)
         if not liveness.signal_init(state, number):
             raise liveness.NotRunning(container, f"Cannot kill container: {name}: ")
+        handled = container.record.config.get("StopSignal")
+        if not handled or number in (SIGKILL, liveness.parse_signal(handled)):
+            self._resume(container, state)
         if number == SIGKILL:
             _end_now(state)
             self._await_end(container)
+
+    def _resume(self, container: Container, state: ContainerState) -> None:
+        """Let a paused container take the signal it was sent; as in docker it goes on then."""
+        if state.status == PAUSED:
+            from minidock.engine.pause import resume  # few containers are paused
+
+            with contextlib.suppress(ContainerNotFound):  # removed with its end
+                resume(container)
+
+    def pause(self, name: str) -> None:
+        """Stop all processes of a container where they are.
+
+        Raises:
+            NotRunning, AlreadyPaused, FreezerMissing, CgroupFailure
+        """
+        from minidock.engine.pause import pause  # only pause needs it
+
+        pause(self._find(name)[0])
+
+    def unpause(self, name: str) -> None:
+        """Let the processes of a paused container go on; raise NotPaused or CgroupFailure."""
+        from minidock.engine.pause import unpause  # only unpause needs it
+
+        unpause(self._find(name)[0])
 
     def wait(self, name: str) -> int:
         """Return the exit status of a container once it has one."""
@@ -360,7 +396,7 @@ class Containers:
             return
         if state.status in (RUNNING, PAUSED):
             if not force:
-                raise StillRunning(container)
+                raise StillRunning(container, state.status)
             _end_now(state)
             if self._await_end(container) is None:
                 return
@@ -393,6 +429,7 @@ class Containers:
             ContainerNotFound, InvalidReference, InvalidChange, SystemFailure
         """
         from minidock.engine.commit import commit  # compression libraries cost 10 ms
+        from minidock.engine.pause import frozen  # only commit needs it
 
         reference = parse_reference(options.reference) if options.reference else None
         if reference and reference.digest:
@@ -400,22 +437,6 @@ class Containers:
         container, state = self._find(name)
         with frozen(container, state, options.pause):
             return commit(self._config, self._store, container, options, reference)
-
-
-@contextlib.contextmanager
-def frozen(container: Container, state: ContainerState, wanted: bool) -> Iterator[None]:
-    """Keep the processes of a running container from changing anything, if `wanted`."""
-    if not wanted or state.status != RUNNING or not state.cgroups:
-        yield
-        return
-    from minidock.runtime import cgroups  # only commit of what runs needs them
-    from minidock.runtime.workers import undone  # the same
-
-    # One at a time: the first to finish would let the container go on under the second. And
-    # whatever ends this process, the container must not stay as it is.
-    with Lock(container.file("freeze.lock")), undone(lambda: _thaw(state)):
-        cgroups.freeze(state.cgroups)
-        yield
 
 
 def _end_now(state: ContainerState) -> None:
@@ -443,6 +464,10 @@ def _check(options: CreateOptions) -> None:
     from minidock.engine.execution import check_security  # the filter's compiler: only create
 
     check_security(options.cap_add, options.cap_drop, options.security_opt)
+    if options.resources != Resources():
+        from minidock.engine.resources import check_limits  # most containers have no limits
+
+        check_limits(resources_config(options.resources))
     for bind in options.binds:
         if os.path.exists(bind.source):
             continue

@@ -160,7 +160,7 @@ def resources_config(resources: Resources) -> dict[str, Any]:
     swappiness = resources.memory_swappiness
     return {
         "Memory": resources.memory,
-        "MemorySwap": resources.memory_swap,
+        "MemorySwap": resources.memory_swap or 2 * resources.memory,
         "MemoryReservation": resources.memory_reservation,
         "MemorySwappiness": None if swappiness < 0 else swappiness,
         "OomKillDisable": resources.oom_kill_disable,
@@ -173,6 +173,14 @@ def resources_config(resources: Resources) -> dict[str, Any]:
         "PidsLimit": resources.pids_limit or None,
         "BlkioWeight": resources.blkio_weight,
     }
+
+
+_UNLIMITED = resources_config(Resources())
+
+
+def is_limited(host: Mapping[str, Any]) -> bool:
+    """Tell whether a HostConfig limits what the container may use."""
+    return any(host.get(key, value) != value for key, value in _UNLIMITED.items())
 
 
 def _healthcheck(wanted: HealthCheck | None, image: object) -> dict[str, Any] | None:

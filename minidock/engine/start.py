@@ -8,12 +8,13 @@ import contextlib
 import os
 import time
 from binascii import crc32
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
 from minidock.engine import liveness
 from minidock.engine.execution import Security, contained, security_of
-from minidock.engine.records import binds_of, publish_of, tmpfs_of
+from minidock.engine.records import binds_of, is_limited, publish_of, tmpfs_of
 from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
 from minidock.fs.rooted import RootedDir
@@ -58,6 +59,7 @@ class Starter:
         self._store = store
         self._container = container
         self._state = ContainerState()
+        self._hierarchies = cgroup_plan.Layout()
         self._reservation: Reservation | None = None
         self._endpoint: Endpoint | None = None
         self._launched: Launched | None = None
@@ -75,6 +77,7 @@ class Starter:
         container = self._container
         config, host = container.record.config, container.record.host
         self._state = container.state
+        self._hierarchies = cgroup_plan.discover()
         logged = host["LogConfig"]["Type"] != "none"
         plan = monitor.MonitorPlan(
             container=container.id,
@@ -83,6 +86,7 @@ class Starter:
             open_stdin=bool(config.get("OpenStdin")),
             stdin_once=bool(config.get("StdinOnce")),
             log=LogFile(container.log) if logged else None,
+            oom_file=cgroup_plan.oom_file(self._hierarchies, container.id),
         )
         return monitor.spawn(plan, self, attach=attached)
 
@@ -115,9 +119,8 @@ class Starter:
         return overlay.mount(plan, nodev=nodev)
 
     def _make_cgroup(self, security: Security) -> cgroups.Cgroup:
-        layout = cgroup_plan.discover()
-        limits = cgroup_plan.Limits()
-        plan = cgroup_plan.plan(layout, self._container.id, limits, security.devices)
+        limits = _limits(self._container.record.host)
+        plan = cgroup_plan.plan(self._hierarchies, self._container.id, limits, security.devices)
         # On disk before they exist: whoever removes the container can find them.
         paths = tuple(group.path for group in plan.groups)
         self._state = self._state._replace(cgroups=paths)
@@ -277,20 +280,35 @@ class Starter:
 
     def exited(self, status: int, oom_killed: bool) -> None:
         """Record the end and give everything back."""
-        state = self._state._replace(
-            status=EXITED,
-            pid=0,
-            exit_code=status,
-            oom_killed=oom_killed,
-            finished=time.time(),
-        )
         with self._container.lock():
+            state = self._recorded()._replace(
+                status=EXITED,
+                pid=0,
+                exit_code=status,
+                oom_killed=oom_killed,
+                finished=time.time(),
+            )
             self._finish(state)
+
+    def _recorded(self) -> ContainerState:
+        """Return the state as others have changed it: `update` adds cgroups."""
+        try:
+            return self._container.state
+        except MinidockError:
+            return self._state
 
     def _finish(self, state: ContainerState) -> None:
         if self._reservation:
             self._reservation.close()
         finish(self._config, self._store, self._container, state)
+
+
+def _limits(host: Mapping[str, Any]) -> cgroup_plan.Limits:
+    if not is_limited(host):
+        return cgroup_plan.Limits()
+    from minidock.engine.resources import limits_of  # most containers have no limits
+
+    return limits_of(host)
 
 
 def finish(config: Config, store: Store, container: Container, state: ContainerState) -> None:

@@ -27,6 +27,7 @@ _COMMON = {
 }
 _NUMBERS = {
     "x86_64": {
+        "bpf": 321,
         "clone": 56,
         "pivot_root": 155,
         "keyctl": 250,
@@ -46,6 +47,7 @@ _NUMBERS = {
         "setdomainname": 171,
     },
     "aarch64": {
+        "bpf": 280,
         "clone": 220,
         "pivot_root": 41,
         "keyctl": 219,

@@ -2,8 +2,7 @@
 """Which control groups a container needs, and where; cgroups(7).
 
 Version 1, version 2 and the mixture of both are found in /proc. A container joins only the
-hierarchies that it needs. On version 2 device rules would be a BPF program: there they are
-never enforced.
+hierarchies that it needs. On version 2 device rules are a BPF program, see device_filter.py.
 """
 
 import os
@@ -48,24 +47,36 @@ DOCKER_DEVICES = (
 
 
 class Limits(NamedTuple):
-    """What a container may use at most; 0 stands for no limit.
+    """What a container may use at most; 0 and empty stand for no limit.
 
     Attributes:
         memory: bytes.
         memory_swap: bytes of memory and swap together; 0 means twice `memory`, as in docker,
             -1 no limit. It has no effect without `memory`.
-        pids: processes and threads.
+        memory_reservation: bytes that reclaim aims at when memory is short.
+        swappiness: 0 to 100; -1 is the system's.
+        oom_kill_disable: who needs more memory waits for it instead of being killed.
+        pids: processes and threads; -1 takes a limit away that there was.
         cpu_shares: weight against others, 1024 is the kernel's default.
-        cpu_quota: microseconds of processor time in each `cpu_period`.
-        cpu_period: microseconds.
+        cpu_quota: microseconds of processor time in each `cpu_period`; -1 is no limit.
+        cpu_period: microseconds; 0 means 100,000.
+        cpuset_cpus: processors that may be used, ``0-2,5``.
+        cpuset_mems: memory nodes that may be used.
+        io_weight: weight against others at the disks, 10 to 1000.
     """
 
     memory: int = 0
     memory_swap: int = 0
+    memory_reservation: int = 0
+    swappiness: int = -1
+    oom_kill_disable: bool = False
     pids: int = 0
     cpu_shares: int = 0
     cpu_quota: int = 0
-    cpu_period: int = 100_000
+    cpu_period: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    io_weight: int = 0
 
 
 class Hierarchy(NamedTuple):
@@ -82,21 +93,32 @@ class Layout(NamedTuple):
     unified: Hierarchy | None = None
 
 
-Setting = tuple[str, str]
-"""A file in the directory of a cgroup, and what to write to it."""
+class Setting(NamedTuple):
+    """A file in the directory of a cgroup, and what to write to it.
+
+    `instead` is for a kernel that lacks `file`, whose name begins with that of its controller.
+    """
+
+    file: str
+    value: str
+    instead: "Setting | None" = None
 
 
 class Group(NamedTuple):
     """A directory to make in one hierarchy.
 
-    `controllers` are those that are wanted of it. `delegate` is written to the
-    cgroup.subtree_control of both directories above (version 2).
+    `controllers` are those that are wanted of it. In version 2 `delegate` are those that the
+    cgroup.subtree_control of both directories above must name, and `devices` the rules of a
+    filter. `inherit` are files that begin empty, and without which nobody can join: what the
+    directories above have is copied.
     """
 
     path: str
     controllers: tuple[str, ...]
     settings: tuple[Setting, ...]
-    delegate: str = ""
+    delegate: tuple[str, ...] = ()
+    devices: tuple[DeviceRule, ...] = ()
+    inherit: tuple[str, ...] = ()
 
 
 class CgroupPlan(NamedTuple):
@@ -111,8 +133,53 @@ CONSEQUENCES = {
     "memory": "the memory limit is not enforced",
     "pids": "the limit of processes is not enforced",
     "cpu": "the processor limit is not enforced",
+    "cpuset": "the choice of processors is not enforced",
+    "blkio": "the weight at the disks is not enforced",
+    "io": "the weight at the disks is not enforced",
 }
 """What a container runs without, by controller; without a freezer it runs as usual."""
+
+_NO_BLKIO = (
+    "Your kernel does not support Block I/O weight or the cgroup is not mounted. "
+    "Weight discarded."
+)
+_NO_CFS = "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded."
+_NO_SWAP = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
+    "Memory limited without swap."
+)
+_NO_SWAPPINESS = (
+    "Your kernel does not support memory swappiness capabilities or the cgroup is not "
+    "mounted. Memory swappiness discarded."
+)
+_NO_OOM_CONTROL = "Your kernel does not support OomKillDisable. OomKillDisable discarded."
+_UNLIMITED_OOM = (
+    "OOM killer is disabled for the container, but no memory limit is set, this can result in "
+    "the system running out of resources."
+)
+
+LACKING = {
+    "devices": "device rules are not enforced: there is no devices cgroup",
+    "memory": "Your kernel does not support memory limit capabilities or the cgroup is not "
+    "mounted. Limitation discarded.",
+    "pids": "Your kernel does not support PIDs limit capabilities or the cgroup is not "
+    "mounted. PIDs limit discarded.",
+    "cpu": "Your kernel does not support CPU limits or the cgroup is not mounted. Limitation "
+    "discarded.",
+    "cpuset": "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset "
+    "discarded.",
+    "blkio": _NO_BLKIO,
+    "blkio.bfq.weight": _NO_BLKIO,
+    "io.weight": _NO_BLKIO,
+    "memory.memsw.limit_in_bytes": _NO_SWAP,
+    "memory.swap.max": _NO_SWAP,
+    "memory.swappiness": _NO_SWAPPINESS,
+    "memory.oom_control": _NO_OOM_CONTROL,
+    "cpu.cfs_period_us": _NO_CFS,
+    "cpu.cfs_quota_us": _NO_CFS,
+    "cpu.max": _NO_CFS,
+}
+"""The warnings for a controller or a file that there is not, docker's where it has one."""
 
 
 def discover() -> Layout:
@@ -194,67 +261,171 @@ def plan(
         if controllers:
             settings = tuple(setting for name in controllers for setting in v1[name])
             path = f"{hierarchy.directory}/{_NAME}/{container_id}"
-            groups.append(Group(path, controllers, settings))
+            inherit = _CPUSET_FILES if "cpuset" in controllers else ()
+            groups.append(Group(path, controllers, settings, inherit=inherit))
             wanted.difference_update(controllers)
+    warnings = [_UNLIMITED_OOM] if limits.oom_kill_disable and not limits.memory else []
     if wanted and layout.unified:
-        group = _v2_group(layout.unified, container_id, limits, wanted)
+        group = _v2_group(layout.unified, container_id, limits, wanted, devices)
         groups.append(group)
-        wanted.difference_update(group.controllers)
-    missing = [name for name in CONSEQUENCES if name in wanted]
-    warnings = (f"{CONSEQUENCES[name]}: there is no {name} cgroup" for name in missing)
+        wanted.difference_update(_V1_NAMES.get(name, name) for name in group.controllers)
+        if "memory" in group.controllers:
+            warnings += _v2_memory_warnings(limits)
+    warnings += [LACKING[name] for name in LACKING if name in wanted]
     return CgroupPlan(tuple(groups), tuple(warnings))
+
+
+def oom_file(layout: Layout, container_id: str) -> str:
+    """Return the file that counts a container's kills for want of memory; empty if none can.
+
+    It is there if the container's memory is limited, and has a line ``oom_kill N``.
+    """
+    for hierarchy in layout.v1:
+        if "memory" in hierarchy.controllers:
+            return f"{hierarchy.directory}/{_NAME}/{container_id}/memory.oom_control"
+    if layout.unified and "memory" in layout.unified.controllers:
+        return f"{layout.unified.directory}/{_NAME}/{container_id}/memory.events"
+    return ""
+
+
+_CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
+_V1_NAMES = {"io": "blkio"}
+_V2_NAMES = {"blkio": "io"}
 
 
 def _v1_settings(
     limits: Limits, devices: Sequence[DeviceRule]
 ) -> dict[str, tuple[Setting, ...]]:
     """Return the controllers that are needed, and what to tell them in version 1."""
-    needed: dict[str, tuple[Setting, ...]] = {"freezer": ()}
-    if devices:
-        allowed = (("devices.allow", str(rule)) for rule in devices)
-        needed["devices"] = (("devices.deny", "a"), *allowed)
+    needed = {
+        "devices": _v1_devices(devices),
+        "memory": _v1_memory(limits),
+        "pids": _pids(limits),
+        "cpu": _v1_cpu(limits),
+        "cpuset": _cpuset(limits),
+        "blkio": _v1_blkio(limits),
+    }
+    return {"freezer": (), **{name: settings for name, settings in needed.items() if settings}}
+
+
+def _v1_devices(devices: Sequence[DeviceRule]) -> tuple[Setting, ...]:
+    if not devices:
+        return ()
+    allowed = (Setting("devices.allow", str(rule)) for rule in devices)
+    return (Setting("devices.deny", "a"), *allowed)
+
+
+def _v1_memory(limits: Limits) -> tuple[Setting, ...]:
+    settings = []
     if limits.memory:
-        needed["memory"] = (
-            ("memory.limit_in_bytes", str(limits.memory)),
-            ("memory.memsw.limit_in_bytes", str(_memory_and_swap(limits))),
-        )
-    if limits.pids:
-        needed["pids"] = (("pids.max", str(limits.pids)),)
-    cpu = []
+        settings.append(Setting("memory.limit_in_bytes", str(limits.memory)))
+        total = str(_memory_and_swap(limits))
+        settings.append(Setting("memory.memsw.limit_in_bytes", total))
+    if limits.memory_reservation:
+        reservation = str(limits.memory_reservation)
+        settings.append(Setting("memory.soft_limit_in_bytes", reservation))
+    if limits.swappiness >= 0:
+        settings.append(Setting("memory.swappiness", str(limits.swappiness)))
+    if limits.oom_kill_disable:
+        settings.append(Setting("memory.oom_control", "1"))
+    return tuple(settings)
+
+
+def _pids(limits: Limits) -> tuple[Setting, ...]:
+    if not limits.pids:
+        return ()
+    return (Setting("pids.max", str(limits.pids) if limits.pids > 0 else "max"),)
+
+
+def _v1_cpu(limits: Limits) -> tuple[Setting, ...]:
+    settings = []
     if limits.cpu_shares:
-        cpu.append(("cpu.shares", str(limits.cpu_shares)))
+        settings.append(Setting("cpu.shares", str(limits.cpu_shares)))
+    if limits.cpu_period:
+        settings.append(Setting("cpu.cfs_period_us", str(limits.cpu_period)))
     if limits.cpu_quota:
-        cpu.append(("cpu.cfs_period_us", str(limits.cpu_period)))
-        cpu.append(("cpu.cfs_quota_us", str(limits.cpu_quota)))
-    if cpu:
-        needed["cpu"] = tuple(cpu)
-    return needed
+        settings.append(Setting("cpu.cfs_quota_us", str(limits.cpu_quota)))
+    return tuple(settings)
+
+
+def _cpuset(limits: Limits) -> tuple[Setting, ...]:
+    values = (limits.cpuset_cpus, limits.cpuset_mems)
+    pairs = zip(_CPUSET_FILES, values, strict=True)
+    return tuple(Setting(file, value) for file, value in pairs if value)
+
+
+def _v1_blkio(limits: Limits) -> tuple[Setting, ...]:
+    if not limits.io_weight:
+        return ()
+    weight = str(limits.io_weight)
+    return (Setting("blkio.weight", weight, Setting("blkio.bfq.weight", weight)),)
 
 
 def _v2_group(
-    unified: Hierarchy, container_id: str, limits: Limits, wanted: Iterable[str]
+    unified: Hierarchy,
+    container_id: str,
+    limits: Limits,
+    wanted: Iterable[str],
+    devices: Sequence[DeviceRule],
 ) -> Group:
     """Return the group for those of the `wanted` controllers that version 2 has."""
-    delegated = sorted(set(wanted).intersection(unified.controllers))
-    settings: list[Setting] = []
-    if "memory" in delegated:
-        total = _memory_and_swap(limits)
-        swap = "max" if total < 0 else str(max(total - limits.memory, 0))
-        settings += [("memory.max", str(limits.memory)), ("memory.swap.max", swap)]
-    if "pids" in delegated:
-        settings.append(("pids.max", str(limits.pids)))
-    if "cpu" in delegated and limits.cpu_shares:
-        # 2…262144 becomes 1…10000
-        weight = 1 + (limits.cpu_shares - 2) * 9999 // 262142
-        settings.append(("cpu.weight", str(min(max(weight, 1), 10_000))))
-    if "cpu" in delegated and limits.cpu_quota:
-        settings.append(("cpu.max", f"{limits.cpu_quota} {limits.cpu_period}"))
+    names = {_V2_NAMES.get(name, name) for name in wanted}
+    delegated = tuple(sorted(names.intersection(unified.controllers)))
+    settings = {
+        "memory": _v2_memory,
+        "pids": _pids,
+        "cpu": _v2_cpu,
+        "cpuset": _cpuset,
+        "io": _v2_io,
+    }
+    filtered = ("devices",) if "devices" in names else ()
     return Group(
         f"{unified.directory}/{_NAME}/{container_id}",
-        ("freezer", *delegated),  # a part of version 2 itself
-        tuple(settings),
-        " ".join(f"+{name}" for name in delegated),
+        ("freezer", *filtered, *delegated),  # the first two are parts of version 2 itself
+        tuple(setting for name in delegated for setting in settings[name](limits)),
+        delegated,
+        tuple(devices) if filtered else (),
     )
+
+
+def _v2_memory(limits: Limits) -> tuple[Setting, ...]:
+    settings = []
+    if limits.memory:
+        total = _memory_and_swap(limits)
+        swap = "max" if total < 0 else str(max(total - limits.memory, 0))
+        settings.append(Setting("memory.max", str(limits.memory)))
+        settings.append(Setting("memory.swap.max", swap))
+    if limits.memory_reservation:
+        settings.append(Setting("memory.low", str(limits.memory_reservation)))
+    return tuple(settings)
+
+
+def _v2_memory_warnings(limits: Limits) -> list[str]:
+    warnings = []
+    if limits.swappiness >= 0:
+        warnings.append(_NO_SWAPPINESS)
+    if limits.oom_kill_disable:
+        warnings.append(_NO_OOM_CONTROL)
+    return warnings
+
+
+def _v2_cpu(limits: Limits) -> tuple[Setting, ...]:
+    settings = []
+    if limits.cpu_shares:
+        # 2…262144 becomes 1…10000
+        weight = 1 + (limits.cpu_shares - 2) * 9999 // 262142
+        settings.append(Setting("cpu.weight", str(min(max(weight, 1), 10_000))))
+    if limits.cpu_quota or limits.cpu_period:
+        quota = str(limits.cpu_quota) if limits.cpu_quota > 0 else "max"
+        settings.append(Setting("cpu.max", f"{quota} {limits.cpu_period or 100_000}"))
+    return tuple(settings)
+
+
+def _v2_io(limits: Limits) -> tuple[Setting, ...]:
+    """Return the weight: BFQ's own file takes it as it is, 10…1000 becomes 1…10000 else."""
+    weight = 1 + (limits.io_weight - 10) * 9999 // 990
+    fallback = Setting("io.weight", str(weight))
+    return (Setting("io.bfq.weight", str(limits.io_weight), fallback),)
 
 
 def _memory_and_swap(limits: Limits) -> int:

@@ -9,13 +9,19 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 
 from minidock.errors import SystemFailure, Unsupported
 from minidock.fs.atomic import read_file
-from minidock.runtime.cgroup_plan import CONSEQUENCES, CgroupPlan, Group
+from minidock.runtime.cgroup_plan import (
+    CONSEQUENCES,
+    LACKING,
+    CgroupPlan,
+    Group,
+    Setting,
+)
 from minidock.values import NamedTuple
 
 _PATIENCE = 10.0  # seconds for the kernel to freeze, kill or let go of processes
@@ -51,16 +57,22 @@ def create(plan: CgroupPlan) -> Cgroup:
         try:
             _make_directory(group.path)
             paths.append(group.path)
-            _delegate(group)
+            _inherit(group)
         except OSError as e:
-            warnings += _warnings(group, e)
+            warnings += _warnings(group, group.controllers, e)
             continue
-        failures = _apply(group)
-        for file, error in failures.items():
-            warnings.append(f"cgroup {group.path}: {file}: {_reason(error)}")
-        if "devices" in group.controllers:
+        refused = _delegate(group)
+        for name, error in refused.items():
+            warnings += _warnings(group, (name,), error)
+        failures = _apply(group, without=refused)
+        warnings += _explain(group, failures)
+        if group.devices:
+            refusal = _filter_devices(group)
+            warnings += _warnings(group, ("devices",), refusal) if refusal else []
+            devices_enforced = refusal is None
+        elif "devices" in group.controllers:
             devices_enforced = "devices.deny" not in failures
-    return Cgroup(tuple(paths), devices_enforced, tuple(warnings))
+    return Cgroup(tuple(paths), devices_enforced, tuple(dict.fromkeys(warnings)))
 
 
 def _make_directory(path: str) -> None:
@@ -82,36 +94,102 @@ def _make_directory(path: str) -> None:
             pass
 
 
-def _delegate(group: Group) -> None:
-    """Give `group` its controllers, from the top down; EBUSY where processes are above."""
-    if group.delegate:
-        parent = os.path.dirname(group.path)
-        _write(f"{os.path.dirname(parent)}/cgroup.subtree_control", group.delegate)
-        _write(f"{parent}/cgroup.subtree_control", group.delegate)
+def _inherit(group: Group) -> None:
+    """Fill the files that are empty in a new cgroup and must not be, from the top down."""
+    for path in (os.path.dirname(group.path), group.path):
+        for file in group.inherit:
+            if not _text(f"{path}/{file}").strip():
+                _write(f"{path}/{file}", _text(f"{os.path.dirname(path)}/{file}").strip())
 
 
-def _apply(group: Group) -> dict[str, OSError]:
-    """Write the settings of `group`; return the files that refused one, and why."""
-    failures = {}
-    for file, settings in groupby(group.settings, itemgetter(0)):
+def _delegate(group: Group) -> dict[str, OSError]:
+    """Give `group` its controllers, from the top down; return those that are refused.
+
+    The reason is EBUSY where processes are above.
+    """
+    parent = os.path.dirname(group.path)
+    refused = {}
+    for name in group.delegate:
         try:
-            fd = os.open(f"{group.path}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+            for path in (os.path.dirname(parent), parent):
+                _write(f"{path}/cgroup.subtree_control", f"+{name}")
         except OSError as e:
-            failures[file] = e
-            continue
-        for _, value in settings:
-            try:
-                os.write(fd, value.encode())  # device rules are one in each write(2)
-            except OSError as e:
-                failures[file] = e
-        os.close(fd)
+            refused[name] = e
+    return refused
+
+
+def _apply(group: Group, without: Container[str]) -> dict[str, OSError]:
+    """Write the settings of `group`; return the files that refused one, and why.
+
+    Controllers in `without` are left out.
+    """
+    waiting = [
+        tuple(settings)
+        for file, settings in groupby(group.settings, attrgetter("file"))
+        if file.partition(".")[0] not in without
+    ]
+    failures = {}
+    for last in (False, True):
+        refused = []
+        for settings in waiting:
+            file, error = _write_settings(group.path, settings)
+            if error and error.errno == errno.EINVAL and not last:
+                # Maybe wrong beside another file's old value only: in version 1
+                # memory.limit_in_bytes is at most memory.memsw.limit_in_bytes at any time.
+                refused.append(settings)
+            elif error:
+                failures[file] = error
+        waiting = refused
     return failures
 
 
-def _warnings(group: Group, error: OSError) -> list[str]:
+def _write_settings(path: str, settings: tuple[Setting, ...]) -> tuple[str, OSError | None]:
+    """Write settings of one file; return the file that this kernel has, and what it refuses.
+
+    Each value is a write(2) of its own, as rules for devices must be.
+    """
+    file, instead = settings[0].file, settings[0].instead
+    try:
+        fd = os.open(f"{path}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError as e:
+        return _write_settings(path, (instead,)) if instead else (file, e)
+    except OSError as e:
+        return file, e
+    refusal = None
+    for setting in settings:
+        try:
+            os.write(fd, setting.value.encode())
+        except OSError as e:
+            refusal = e
+    os.close(fd)
+    return file, refusal
+
+
+def _filter_devices(group: Group) -> OSError | None:
+    """Attach the filter for devices; return why that is impossible."""
+    from minidock.runtime.device_filter import attach  # version 2 only
+
+    try:
+        attach(group.path, group.devices)
+    except OSError as e:
+        return e
+    return None
+
+
+def _explain(group: Group, failures: dict[str, OSError]) -> list[str]:
+    warnings = []
+    for file, error in failures.items():
+        if error.errno == errno.ENOENT and file in LACKING:
+            warnings.append(LACKING[file])
+        else:
+            warnings.append(f"cgroup {group.path}: {file}: {_reason(error)}")
+    return warnings
+
+
+def _warnings(group: Group, controllers: Iterable[str], error: OSError) -> list[str]:
     return [
         f"{CONSEQUENCES[name]}: cgroup {group.path}: {_reason(error)}"
-        for name in group.controllers
+        for name in controllers
         if name in CONSEQUENCES
     ]
 

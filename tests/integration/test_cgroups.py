@@ -8,16 +8,21 @@ import time
 
 import pytest
 
+from minidock.linux.bpf import load_device_program
 from minidock.runtime import cgroups
 from minidock.runtime.cgroup_plan import (
     DOCKER_DEVICES,
     CgroupPlan,
     DeviceRule,
     Group,
+    Hierarchy,
+    Layout,
     Limits,
+    Setting,
     discover,
     plan,
 )
+from minidock.runtime.device_filter import compile_rules
 
 pytestmark = [
     pytest.mark.root,
@@ -33,14 +38,28 @@ def needs(*controllers: str):
     return pytest.mark.skipif(bool(missing), reason=f"no cgroup version 1 for {missing}")
 
 
+def can_filter() -> bool:
+    """Tell whether device programs can be loaded and there is a cgroup for them."""
+    try:
+        os.close(load_device_program(compile_rules(())))
+    except OSError:
+        return False
+    return LAYOUT.unified is not None
+
+
+needs_filter = pytest.mark.skipif(
+    os.geteuid() != 0 or not can_filter(), reason="no bpf(2), or no cgroup version 2"
+)
+
+
 @pytest.fixture
 def make():
     """Create cgroups that are removed after the test."""
     made = []
 
-    def create(limits=Limits(), devices=()) -> cgroups.Cgroup:  # noqa: B008
-        name = f"test-{os.getpid()}-{len(made)}"
-        made.append(cgroups.create(plan(LAYOUT, name, limits, devices)))
+    def create(limits=Limits(), devices=(), layout=LAYOUT, name=""):  # noqa: B008
+        name = f"test-{os.getpid()}-{name or len(made)}"
+        made.append(cgroups.create(plan(layout, name, limits, devices)))
         return made[-1]
 
     yield create
@@ -102,6 +121,74 @@ def test_devices(make, tmp_path):
 
     assert inside(cgroup, probe) == 0
     assert opening(tmp_path / f"{stat.S_IFCHR}-1-11") == 0  # the rule was it
+
+
+@needs_filter
+def test_devices_of_version_2(make, tmp_path):
+    """A filter of the kernel holds docker's list, and a rule of the user's."""
+    devices = (*DOCKER_DEVICES, DeviceRule("c", 1, 11, "r"))
+    cgroup = make(devices=devices, layout=Layout((), LAYOUT.unified))
+    assert cgroup.devices_enforced
+    assert cgroup.warnings == ()
+
+    def probe() -> int:
+        assert opening("/dev/null", os.O_RDWR) == 0
+        assert opening("/dev/ptmx", os.O_RDWR) == 0
+        assert opening("/dev/kmsg") == 0
+        assert opening("/dev/kmsg", os.O_WRONLY) == errno.EPERM
+        path = tmp_path / "disk"
+        os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(8, 0))
+        assert opening(path) == errno.EPERM
+        return 0
+
+    assert inside(cgroup, probe) == 0
+
+
+def test_where_no_filter_can_be_attached(tmp_path):
+    """The rules are known not to hold, and a warning says so."""
+    layout = Layout((), Hierarchy(str(tmp_path), ()))
+    cgroup = cgroups.create(plan(layout, "x", Limits(), DOCKER_DEVICES))
+    assert not cgroup.devices_enforced
+    (warning,) = cgroup.warnings
+    assert warning.startswith("device rules are not enforced: cgroup ")
+
+
+@needs("cpuset")
+def test_processors(make):
+    """Only those that were chosen are used; memory nodes are the parent's if not chosen."""
+    cgroup = make(Limits(cpuset_cpus="0"))
+    assert cgroup.warnings == ()
+    assert inside(cgroup, lambda: len(os.sched_getaffinity(0))) == 1
+
+
+@needs("memory")
+def test_memory_limit_goes_up_and_down(make):
+    """The kernel wants memory to be at most memory and swap at any moment."""
+    for megabytes in (16, 64, 16):
+        cgroup = make(Limits(memory=megabytes << 20), name="again")
+        assert cgroup.warnings == ()
+        (path,) = [p for p in cgroup.paths if os.path.exists(f"{p}/memory.limit_in_bytes")]
+        with open(f"{path}/memory.memsw.limit_in_bytes") as stream:
+            assert int(stream.read()) == megabytes << 21
+
+
+def test_kernel_without_a_file(tmp_path):
+    """A second name is tried; what has none becomes one warning, docker's where it has one."""
+    group = Group(
+        f"{tmp_path}/minidock/x",
+        ("memory", "blkio"),
+        (
+            Setting("memory.memsw.limit_in_bytes", "1"),
+            Setting("blkio.weight", "5", Setting("blkio.bfq.weight", "7")),
+        ),
+    )
+    os.makedirs(group.path)
+    with open(f"{group.path}/blkio.bfq.weight", "w"):
+        pass
+    (warning,) = cgroups.create(CgroupPlan((group,))).warnings
+    assert "Memory limited without swap" in warning
+    with open(f"{group.path}/blkio.bfq.weight") as file:
+        assert file.read() == "7"
 
 
 @needs("devices")
@@ -232,8 +319,8 @@ def test_nothing_stays_behind():
 
 def test_where_nothing_can_be_written(tmp_path):
     """Every failure is a warning; the device rules are known not to hold."""
-    read_only = Group("/proc/minidock/x", ("devices",), (("devices.deny", "a"),))
-    no_files = Group(f"{tmp_path}/minidock/x", ("pids",), (("pids.max", "3"),))
+    read_only = Group("/proc/minidock/x", ("devices",), (Setting("devices.deny", "a"),))
+    no_files = Group(f"{tmp_path}/minidock/x", ("pids",), (Setting("pids.max", "3"),))
     cgroup = cgroups.create(CgroupPlan((read_only, no_files), ("said before",)))
     assert cgroup.paths == (f"{tmp_path}/minidock/x",)
     assert not cgroup.devices_enforced

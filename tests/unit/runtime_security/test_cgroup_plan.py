@@ -6,6 +6,8 @@ from minidock.runtime.cgroup_plan import (
     Hierarchy,
     Layout,
     Limits,
+    Setting,
+    oom_file,
     parse_layout,
     plan,
 )
@@ -35,16 +37,18 @@ V1 = Layout(
         Hierarchy("/cpu", ("cpu", "cpuacct")),
         Hierarchy("/mem", ("memory",)),
         Hierarchy("/pid", ("pids",)),
+        Hierarchy("/set", ("cpuset",)),
+        Hierarchy("/blk", ("blkio",)),
         DEVICES,
         FREEZER,
     )
 )
-V2 = Layout((), Hierarchy("/cg", ("cpu", "io", "memory", "pids")))
+V2 = Layout((), Hierarchy("/cg", ("cpu", "cpuset", "io", "memory", "pids")))
 
 
 def settings(layout: Layout, limits: Limits, devices=()) -> dict[str, str]:
     groups = plan(layout, "c", limits, devices).groups
-    return {f"{g.path}/{file}": value for g in groups for file, value in g.settings}
+    return {f"{g.path}/{s.file}": s.value for g in groups for s in g.settings}
 
 
 def test_version_1_is_found():
@@ -85,10 +89,10 @@ def test_no_cgroups_at_all():
     """Nothing mounted means an empty layout and a plan that only warns."""
     layout = parse_layout("", V1_OWN)
     assert layout == Layout()
-    limits = Limits(memory=1 << 20, pids=5, cpu_shares=2)
+    limits = Limits(memory=1 << 20, pids=5, cpu_shares=2, cpuset_mems="0", io_weight=10)
     planned = plan(layout, "c", limits, DOCKER_DEVICES)
     assert planned.groups == ()
-    assert len(planned.warnings) == 4
+    assert len(planned.warnings) == 6
     assert plan(layout, "c", Limits(), ()).warnings == ()
 
 
@@ -111,9 +115,9 @@ def test_device_rules_begin_with_nothing():
     (group,) = [
         g for g in plan(V1, "c", Limits(), DOCKER_DEVICES).groups if "devices" in g.controllers
     ]
-    assert group.settings[0] == ("devices.deny", "a")
-    assert {file for file, _ in group.settings[1:]} == {"devices.allow"}
-    allowed = [value for _, value in group.settings[1:]]
+    assert group.settings[0] == Setting("devices.deny", "a")
+    assert {setting.file for setting in group.settings[1:]} == {"devices.allow"}
+    allowed = [setting.value for setting in group.settings[1:]]
     assert "c 1:3 rwm" in allowed
     assert "c 136:* rwm" in allowed
     assert "c *:* m" in allowed
@@ -123,45 +127,102 @@ def test_device_rules_begin_with_nothing():
 
 def test_limits_of_version_1():
     """Swap counts with memory, and is as much again if nothing is said."""
-    limits = Limits(memory=100, pids=7, cpu_shares=512, cpu_quota=50_000)
+    limits = Limits(
+        memory=100,
+        memory_reservation=60,
+        swappiness=0,
+        oom_kill_disable=True,
+        pids=7,
+        cpu_shares=512,
+        cpu_quota=50_000,
+        cpu_period=20_000,
+        cpuset_cpus="0-2",
+        cpuset_mems="0",
+    )
     assert settings(V1, limits) == {
         "/mem/minidock/c/memory.limit_in_bytes": "100",
         "/mem/minidock/c/memory.memsw.limit_in_bytes": "200",
+        "/mem/minidock/c/memory.soft_limit_in_bytes": "60",
+        "/mem/minidock/c/memory.swappiness": "0",
+        "/mem/minidock/c/memory.oom_control": "1",
         "/pid/minidock/c/pids.max": "7",
         "/cpu/minidock/c/cpu.shares": "512",
-        "/cpu/minidock/c/cpu.cfs_period_us": "100000",
+        "/cpu/minidock/c/cpu.cfs_period_us": "20000",
         "/cpu/minidock/c/cpu.cfs_quota_us": "50000",
+        "/set/minidock/c/cpuset.cpus": "0-2",
+        "/set/minidock/c/cpuset.mems": "0",
     }
-    unlimited = settings(V1, Limits(memory=100, memory_swap=-1))
+    unlimited = settings(V1, Limits(memory=100, memory_swap=-1, pids=-1))
     assert unlimited["/mem/minidock/c/memory.memsw.limit_in_bytes"] == "-1"
+    assert unlimited["/pid/minidock/c/pids.max"] == "max"
+    assert plan(V1, "c", limits, ()).warnings == ()
+
+
+def test_processors_of_version_1_are_never_none():
+    """A new cpuset is empty, and nobody could join it."""
+    (group,) = [
+        g
+        for g in plan(V1, "c", Limits(cpuset_cpus="1"), ()).groups
+        if "cpuset" in g.controllers
+    ]
+    assert group.inherit == ("cpuset.cpus", "cpuset.mems")
 
 
 def test_limits_of_version_2():
     """One directory; swap is counted alone, shares become a weight."""
-    limits = Limits(memory=100, pids=7, cpu_shares=1024, cpu_quota=50_000)
+    limits = Limits(
+        memory=100,
+        memory_reservation=60,
+        pids=7,
+        cpu_shares=1024,
+        cpu_quota=50_000,
+        cpuset_cpus="1",
+    )
     assert settings(V2, limits) == {
         "/cg/minidock/c/memory.max": "100",
         "/cg/minidock/c/memory.swap.max": "100",
+        "/cg/minidock/c/memory.low": "60",
         "/cg/minidock/c/pids.max": "7",
         "/cg/minidock/c/cpu.weight": "39",
         "/cg/minidock/c/cpu.max": "50000 100000",
+        "/cg/minidock/c/cpuset.cpus": "1",
     }
     (group,) = plan(V2, "c", limits, ()).groups
-    assert group.delegate == "+cpu +memory +pids"
+    assert group.delegate == ("cpu", "cpuset", "memory", "pids")
     assert settings(V2, Limits(memory=100, memory_swap=-1))[
         "/cg/minidock/c/memory.swap.max"
     ] == ("max")
     for shares, weight in ((2, "1"), (262144, "10000"), (1, "1"), (10**9, "10000")):
         assert settings(V2, Limits(cpu_shares=shares))["/cg/minidock/c/cpu.weight"] == weight
+    assert settings(V2, Limits(cpu_period=5000))["/cg/minidock/c/cpu.max"] == "max 5000"
 
 
-def test_version_2_has_no_device_rules():
-    """The plan says so; freezing works without any controller."""
+def test_weight_at_the_disks():
+    """Each version has a file of the BFQ scheduler and one of another; scales differ."""
+    (_, group) = sorted(plan(V1, "c", Limits(io_weight=10), ()).groups, reverse=True)
+    assert group.settings == (Setting("blkio.weight", "10", Setting("blkio.bfq.weight", "10")),)
+    for given, weight in ((10, "1"), (1000, "10000"), (500, "4950")):
+        (group,) = plan(V2, "c", Limits(io_weight=given), ()).groups
+        fallback = Setting("io.weight", weight)
+        assert group.settings == (Setting("io.bfq.weight", str(given), fallback),)
+        assert group.delegate == ("io",)
+
+
+def test_what_only_version_1_has():
+    """Version 2 can't switch the killer off, and has no swappiness: a warning each."""
+    limits = Limits(memory=100, swappiness=3, oom_kill_disable=True)
+    assert len(plan(V2, "c", limits, ()).warnings) == 2
+    assert len(plan(V1, "c", Limits(oom_kill_disable=True), ()).warnings) == 1  # no limit
+
+
+def test_version_2_filters_devices():
+    """The rules go to the group as they are; that and freezing need no controller."""
     planned = plan(V2, "c", Limits(), DOCKER_DEVICES)
-    assert planned.warnings == ("device rules are not enforced: there is no devices cgroup",)
+    assert planned.warnings == ()
     (group,) = planned.groups
-    assert group.delegate == ""
-    assert group.controllers == ("freezer",)
+    assert group.delegate == ()
+    assert group.controllers == ("freezer", "devices")
+    assert group.devices == DOCKER_DEVICES
 
 
 def test_hybrid_takes_each_controller_where_it_is():
@@ -173,5 +234,14 @@ def test_hybrid_takes_each_controller_where_it_is():
         "/frz/minidock/c",
         "/cg/minidock/c",
     ]
-    assert planned.groups[2].settings == (("pids.max", "3"),)
-    assert planned.warnings == ("the memory limit is not enforced: there is no memory cgroup",)
+    assert planned.groups[2].settings == (Setting("pids.max", "3"),)
+    assert planned.groups[2].devices == ()
+    (warning,) = planned.warnings
+    assert "memory limit" in warning
+
+
+def test_where_kills_are_counted():
+    """The file is that of the hierarchy with the memory controller."""
+    assert oom_file(V1, "c") == "/mem/minidock/c/memory.oom_control"
+    assert oom_file(V2, "c") == "/cg/minidock/c/memory.events"
+    assert oom_file(Layout((DEVICES,), Hierarchy("/cg", ("pids",))), "c") == ""
