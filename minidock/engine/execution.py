@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minidock.errors import InvalidArgument
+from minidock.fs.atomic import read_file
 from minidock.linux import capabilities
 from minidock.runtime import seccomp
 from minidock.runtime.cgroup_plan import DOCKER_DEVICES, DeviceRule
@@ -92,11 +93,29 @@ def _filter(bits: int, profile: str, cache: str) -> bytes:
     machine = os.uname().machine
     kernel = seccomp.kernel_version(os.uname().release)
     if profile:
-        try:
-            with open(profile, "rb") as file:
-                return seccomp.compile_profile(file.read(), machine, bits, kernel)
-        except OSError as e:
-            raise InvalidArgument(
-                f"opening seccomp profile ({profile}) failed: {(e.strerror or '').lower()}"
-            ) from e
+        return seccomp.compile_profile(_read_profile(profile), machine, bits, kernel)
     return seccomp.cached(cache, machine, bits, kernel)
+
+
+def seccomp_document(host: Mapping[str, Any], bits: int, cache: str) -> dict[str, Any]:
+    """Return the filter of HostConfig `host` as ``linux.seccomp`` of a runtime spec.
+
+    `bits` are the container's capabilities; arguments and errors else as of `security_of`.
+    """
+    profile = _security_options(host.get("SecurityOpt") or ()).get("seccomp", "")
+    if host.get("Privileged") or profile == "unconfined":
+        return {}
+    machine = os.uname().machine
+    kernel = seccomp.kernel_version(os.uname().release)
+    if profile:
+        return seccomp.profile_document(_read_profile(profile), machine, bits, kernel)
+    return seccomp.default_document(cache, machine, bits, kernel)
+
+
+def _read_profile(path: str) -> bytes:
+    try:
+        return read_file(path)
+    except OSError as e:
+        raise InvalidArgument(
+            f"opening seccomp profile ({path}) failed: {(e.strerror or '').lower()}"
+        ) from e

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
 from minidock.engine import liveness
-from minidock.engine.execution import Security, contained, security_of
+from minidock.engine.execution import Security, contained, seccomp_document, security_of
 from minidock.engine.records import binds_of, is_limited, publish_of, tmpfs_of
 from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
@@ -24,7 +24,16 @@ from minidock.network.ports import plan_bindings
 from minidock.oci.manifest import dump_json
 from minidock.oci.runtime import Mount
 from minidock.rootfs import overlay
-from minidock.runtime import cgroup_plan, cgroups, commands, console, monitor, spec, users
+from minidock.runtime import (
+    cgroup_plan,
+    cgroups,
+    commands,
+    console,
+    monitor,
+    oci_resources,
+    spec,
+    users,
+)
 from minidock.runtime.child import Stdio
 from minidock.runtime.devices import host_devices
 from minidock.runtime.launch import Bundle, Launched, launch
@@ -64,6 +73,7 @@ class Starter:
         self._endpoint: Endpoint | None = None
         self._launched: Launched | None = None
         self._warnings: tuple[str, ...] = ()
+        self._limits = _limits(container.record.host)
 
     def start(self, *, attached: bool) -> monitor.Spawned:
         """Start the container; give the connection to its streams if `attached`.
@@ -119,8 +129,9 @@ class Starter:
         return overlay.mount(plan, nodev=nodev)
 
     def _make_cgroup(self, security: Security) -> cgroups.Cgroup:
-        limits = _limits(self._container.record.host)
-        plan = cgroup_plan.plan(self._hierarchies, self._container.id, limits, security.devices)
+        plan = cgroup_plan.plan(
+            self._hierarchies, self._container.id, self._limits, security.devices
+        )
         # On disk before they exist: whoever removes the container can find them.
         paths = tuple(group.path for group in plan.groups)
         self._state = self._state._replace(cgroups=paths)
@@ -180,6 +191,7 @@ class Starter:
             no_new_privileges=security.no_new_privileges,
             read_only=bool(host["ReadonlyRootfs"]),
             privileged=security.privileged,
+            **self._document(security),
         )
         made = spec.make_spec(inputs)
         write_file(container.file("config.json"), dump_json(made.to_json()), durable=False)
@@ -187,6 +199,19 @@ class Starter:
         return Bundle(
             container.id, made, root_fd, container.mountpoint, security.seccomp, procs
         )
+
+    def _document(self, security: Security) -> dict[str, Any]:
+        """Return what config.json says besides, for whoever else reads it."""
+        container = self._container
+        host = container.record.host
+        bits, cache = security.capabilities, self._store.layout.cache
+        return {
+            "root_path": container.mountpoint,
+            "cgroups_path": cgroup_plan.cgroups_path(self._hierarchies, container.id),
+            "resources": oci_resources.to_spec(self._limits, security.devices),
+            "seccomp": seccomp_document(host, bits, cache) if security.seccomp else {},
+            "annotations": host.get("Annotations") or {},
+        }
 
     def _mounts(self) -> tuple[Mount, ...]:
         host = self._container.record.host

@@ -18,6 +18,7 @@ _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAPABILITIES = 64
@@ -129,11 +130,18 @@ def permitted_capabilities() -> int:
     return int(sets.permitted_low | sets.permitted_high << 32)
 
 
-def set_capabilities(mask: int) -> None:
-    """Make `mask` the caller's permitted and effective set, and empty the inheritable one."""
-    low, high = mask & 0xFFFFFFFF, mask >> 32
-    sets = _CapabilitySets(low, low, 0, high, high, 0)
-    syscall("capset", _CapabilityHeader(_CAPABILITY_VERSION_3, 0), sets)
+def set_capabilities(effective: int, permitted: int, inheritable: int = 0) -> None:
+    """Make the masks the caller's sets of capabilities: capset(2)."""
+    masks = (effective, permitted, inheritable)
+    low, high = [mask & 0xFFFFFFFF for mask in masks], [mask >> 32 for mask in masks]
+    syscall("capset", _CapabilityHeader(_CAPABILITY_VERSION_3, 0), _CapabilitySets(*low, *high))
+
+
+def raise_ambient_capabilities(mask: int) -> None:
+    """Put `mask` in the ambient set; it has to be permitted and inheritable."""
+    for number in range(_CAPABILITIES):
+        if mask >> number & 1:
+            syscall("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
 
 
 def limit_capabilities(mask: int) -> None:

@@ -11,15 +11,17 @@ from minidock.oci.descriptor import InvalidDocument, json_list, json_object, jso
 from minidock.values import NamedTuple
 
 VERSION = "1.0.2"
-_UMASK = 0o022
+UNLIMITED = (1 << 64) - 1
+"""RLIM64_INFINITY: the value of a resource limit that is none."""
 
 
 class User(NamedTuple):
-    """Ids in the container."""
+    """Ids in the container, and the mask of its process's new files."""
 
     uid: int = 0
     gid: int = 0
     additional_gids: tuple[int, ...] = ()
+    umask: int = 0o022
 
 
 class Rlimit(NamedTuple):
@@ -29,12 +31,34 @@ class Rlimit(NamedTuple):
     soft: int
     hard: int
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the limit's object; a negative value means no limit, as for setrlimit(2)."""
+        soft, hard = (UNLIMITED if value < 0 else value for value in (self.soft, self.hard))
+        return {"type": self.type, "soft": soft, "hard": hard}
+
+
+class Capabilities(NamedTuple):
+    """The sets of capabilities(7), by names such as ``CAP_CHOWN``."""
+
+    bounding: tuple[str, ...] = ()
+    effective: tuple[str, ...] = ()
+    permitted: tuple[str, ...] = ()
+    inheritable: tuple[str, ...] = ()
+    ambient: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, names: tuple[str, ...], uid: int) -> "Capabilities":
+        """Return docker's sets for user `uid`: only root has some from the beginning.
+
+        The inheritable set is empty (CVE-2022-24769).
+        """
+        return cls(names, names, names) if uid == 0 else cls(names)
+
 
 class Process(NamedTuple):
-    """The container's process. `env` are ``NAME=value`` texts, `capabilities` names.
+    """The container's process. `env` are ``NAME=value`` texts.
 
-    `capabilities` are its bounding, permitted and effective set; the others are empty
-    (CVE-2022-24769). `oom_score_adj` None leaves the caller's.
+    `oom_score_adj` None leaves the caller's.
     """
 
     args: tuple[str, ...]
@@ -42,33 +66,26 @@ class Process(NamedTuple):
     cwd: str = "/"
     user: User = User()
     terminal: bool = False
-    capabilities: tuple[str, ...] = ()
+    capabilities: Capabilities = Capabilities()
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privileges: bool = False
     oom_score_adj: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the ``process`` object."""
-        names = list(self.capabilities)
         out: dict[str, Any] = {
             "terminal": self.terminal,
             "user": {
                 "uid": self.user.uid,
                 "gid": self.user.gid,
-                "umask": _UMASK,
+                "umask": self.user.umask,
                 "additionalGids": list(self.user.additional_gids),
             },
             "args": list(self.args),
             "env": list(self.env),
             "cwd": self.cwd,
-            "capabilities": {
-                "bounding": names,
-                "effective": names if self.user.uid == 0 else [],
-                "permitted": names if self.user.uid == 0 else [],
-                "inheritable": [],
-                "ambient": [],
-            },
-            "rlimits": [limit._asdict() for limit in self.rlimits],
+            "capabilities": {k: list(v) for k, v in self.capabilities._asdict().items()},
+            "rlimits": [limit.to_json() for limit in self.rlimits],
             "noNewPrivileges": self.no_new_privileges,
         }
         if self.oom_score_adj is not None:
@@ -79,22 +96,15 @@ class Process(NamedTuple):
     def from_json(cls, value: object) -> "Process":
         """Parse the ``process`` object; raise InvalidDocument."""
         fields = json_object(value, "process")
-        user = json_object(fields.get("user") or {}, "user")
         sets = json_object(fields.get("capabilities") or {}, "capabilities")
         score = fields.get("oomScoreAdj")
         return cls(
             args=_texts(fields, "args"),
             env=_texts(fields, "env"),
             cwd=json_text(fields, "cwd") or "/",
-            user=User(
-                _number(user, "uid"),
-                _number(user, "gid"),
-                tuple(
-                    _integer(v, "gid") for v in json_list(user.get("additionalGids"), "gids")
-                ),
-            ),
+            user=_user(json_object(fields.get("user") or {}, "user")),
             terminal=bool(fields.get("terminal")),
-            capabilities=_texts(sets, "bounding"),
+            capabilities=Capabilities(*(_texts(sets, name) for name in Capabilities._fields)),
             rlimits=tuple(
                 _rlimit(entry) for entry in json_list(fields.get("rlimits"), "rlimits")
             ),
@@ -138,7 +148,11 @@ class LinuxDevice(NamedTuple):
 
 
 class Linux(NamedTuple):
-    """The ``linux`` object."""
+    """The ``linux`` object.
+
+    `resources` and `seccomp` are the objects of the specification as they are; the latter is
+    empty for no filter.
+    """
 
     namespaces: tuple[Namespace, ...] = ()
     devices: tuple[LinuxDevice, ...] = ()
@@ -146,6 +160,9 @@ class Linux(NamedTuple):
     readonly_paths: tuple[str, ...] = ()
     sysctl: Mapping[str, str] = {}
     cgroups_path: str = ""
+    resources: Mapping[str, Any] = {}
+    seccomp: Mapping[str, Any] = {}
+    rootfs_propagation: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the object, empty texts left out."""
@@ -159,9 +176,13 @@ class Linux(NamedTuple):
             "readonlyPaths": list(self.readonly_paths),
             "sysctl": dict(self.sysctl),
         }
-        if self.cgroups_path:
-            out["cgroupsPath"] = self.cgroups_path
-        return out
+        more = {
+            "cgroupsPath": self.cgroups_path,
+            "resources": self.resources,
+            "seccomp": self.seccomp,
+            "rootfsPropagation": self.rootfs_propagation,
+        }
+        return out | {key: value for key, value in more.items() if value}
 
     @classmethod
     def from_json(cls, value: object) -> "Linux":
@@ -177,11 +198,31 @@ class Linux(NamedTuple):
             _texts(fields, "readonlyPaths"),
             {str(k): str(v) for k, v in sysctl.items()},
             json_text(fields, "cgroupsPath"),
+            json_object(fields.get("resources") or {}, "resources"),
+            json_object(fields.get("seccomp") or {}, "seccomp"),
+            json_text(fields, "rootfsPropagation"),
         )
 
 
+class Hook(NamedTuple):
+    """A program of the host's to be called at a moment of the container's life.
+
+    It gets the container's state on stdin. `timeout` is in seconds, 0 for none.
+    """
+
+    path: str
+    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    timeout: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the hook's object."""
+        out = {"path": self.path, "args": list(self.args), "env": list(self.env)}
+        return out | ({"timeout": self.timeout} if self.timeout else {})
+
+
 class Spec(NamedTuple):
-    """The whole configuration."""
+    """The whole configuration. `hooks` are by the name of their moment, e.g. ``poststop``."""
 
     process: Process
     root_path: str = "rootfs"
@@ -191,6 +232,7 @@ class Spec(NamedTuple):
     mounts: tuple[Mount, ...] = ()
     linux: Linux = Linux()
     annotations: Mapping[str, str] = {}
+    hooks: Mapping[str, tuple[Hook, ...]] = {}
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``config.json``."""
@@ -208,6 +250,11 @@ class Spec(NamedTuple):
         }
         if self.domainname:
             out["domainname"] = self.domainname
+        if self.hooks:
+            out["hooks"] = {
+                moment: [hook.to_json() for hook in hooks]
+                for moment, hooks in self.hooks.items()
+            }
         return out
 
     @classmethod
@@ -216,6 +263,7 @@ class Spec(NamedTuple):
         fields = json_object(value, "runtime spec")
         root = json_object(fields.get("root") or {}, "root")
         annotations = json_object(fields.get("annotations") or {}, "annotations")
+        hooks = json_object(fields.get("hooks") or {}, "hooks")
         return cls(
             process=Process.from_json(fields.get("process")),
             root_path=json_text(root, "path"),
@@ -225,7 +273,30 @@ class Spec(NamedTuple):
             mounts=tuple(_mount(entry) for entry in json_list(fields.get("mounts"), "mounts")),
             linux=Linux.from_json(fields.get("linux") or {}),
             annotations={str(k): str(v) for k, v in annotations.items()},
+            hooks={
+                moment: tuple(_hook(entry) for entry in json_list(entries, moment))
+                for moment, entries in hooks.items()
+            },
         )
+
+
+def _hook(value: object) -> Hook:
+    fields = json_object(value, "hook")
+    return Hook(
+        json_text(fields, "path"),
+        _texts(fields, "args"),
+        _texts(fields, "env"),
+        _number(fields, "timeout"),
+    )
+
+
+def _user(fields: Mapping[str, Any]) -> User:
+    gids = json_list(fields.get("additionalGids"), "additionalGids")
+    umask = fields.get("umask")
+    user = User(
+        _number(fields, "uid"), _number(fields, "gid"), tuple(_integer(v, "gid") for v in gids)
+    )
+    return user if umask is None else user._replace(umask=_integer(umask, "umask"))
 
 
 def _mount(value: object) -> Mount:

@@ -15,17 +15,21 @@ _NAME = "minidock"
 
 
 class DeviceRule(NamedTuple):
-    """Devices that a container may use; everything else is denied.
+    """Devices that a container may use, or must not; what no rule is about is denied.
 
-    `kind` is c or b, -1 as a number means all, `access` is a subset of rwm.
+    `kind` is c or b, a for all devices, -1 as a number means all, `access` is a subset of rwm.
+    Of two rules for one device the later is in force.
     """
 
     kind: str
     major: int
     minor: int
     access: str = "rwm"
+    allow: bool = True
 
     def __str__(self) -> str:
+        if self.kind == "a":
+            return self.kind
         major, minor = ("*" if number < 0 else number for number in (self.major, self.minor))
         return f"{self.kind} {major}:{minor} {self.access}"
 
@@ -235,6 +239,14 @@ def parse_layout(mountinfo: str, cgroups: str) -> Layout:
     return Layout(tuple(v1), unified)
 
 
+def cgroups_path(layout: Layout, container_id: str) -> str:
+    """Return where `plan` puts a container, as ``linux.cgroupsPath`` of the specification.
+
+    In version 1 that is relative to the runtime's own group in each hierarchy.
+    """
+    return f"{_NAME}/{container_id}" if layout.v1 else f"/{_NAME}/{container_id}"
+
+
 def _below(mount_point: str, root: str, path: str) -> str:
     """Return where cgroup `path` is seen; `mount_point` shows the tree from `root` on."""
     prefix = root.rstrip("/") + "/"
@@ -311,8 +323,11 @@ def _v1_settings(
 def _v1_devices(devices: Sequence[DeviceRule]) -> tuple[Setting, ...]:
     if not devices:
         return ()
-    allowed = (Setting("devices.allow", str(rule)) for rule in devices)
-    return (Setting("devices.deny", "a"), *allowed)
+    rules = (
+        Setting("devices.allow" if rule.allow else "devices.deny", str(rule))
+        for rule in devices
+    )
+    return (Setting("devices.deny", "a"), *rules)
 
 
 def _v1_memory(limits: Limits) -> tuple[Setting, ...]:

@@ -139,7 +139,7 @@ def become(
     processes.close_descriptors((0, 1, 2, REPORT_FD, channel.program))
     reporter.at(messages.WORKING_DIRECTORY)
     _enter_directory(process.cwd)
-    os.umask(0o022)
+    os.umask(process.user.umask)
     _drop_privileges(process, filters, reporter)
     reporter.at(messages.EXEC)
     reporter.send(messages.EXECUTING)
@@ -196,24 +196,31 @@ def _enter_directory(path: str) -> None:
 
 def _drop_privileges(process: Process, filters: bytes, reporter: Reporter) -> None:
     reporter.at(messages.PRIVILEGES)
-    user = process.user
-    mask = capabilities.mask(process.capabilities)
-    processes.limit_capabilities(mask)
+    user, wanted = process.user, process.capabilities
+    processes.limit_capabilities(capabilities.mask(wanted.bounding))
     processes.keep_capabilities(True)
     os.setgroups(user.additional_gids)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
     processes.keep_capabilities(False)
-    permitted = processes.permitted_capabilities()
-    final = mask & permitted if user.uid == 0 else 0
+    held = processes.permitted_capabilities()
+    permitted = capabilities.mask(wanted.permitted) & held
+    effective = capabilities.mask(wanted.effective) & permitted
+    inheritable = capabilities.mask(wanted.inheritable) & held
     if process.no_new_privileges:
         processes.set_no_new_privileges()
     elif filters:
         # Without no_new_privs the filter needs CAP_SYS_ADMIN, so that goes last.
-        processes.set_capabilities(final | permitted & _SYS_ADMIN)
+        admin = held & _SYS_ADMIN
+        processes.set_capabilities(effective | admin, permitted | admin, inheritable)
         reporter.at(messages.SECCOMP)
         seccomp.load(filters)
-    processes.set_capabilities(final)
+    processes.set_capabilities(effective, permitted, inheritable)
+    if wanted.ambient:
+        reporter.at(messages.PRIVILEGES)
+        processes.raise_ambient_capabilities(
+            capabilities.mask(wanted.ambient) & permitted & inheritable
+        )
     if process.no_new_privileges and filters:
         reporter.at(messages.SECCOMP)
         seccomp.load(filters)

@@ -21,7 +21,7 @@ from minidock.errors import Conflict, SystemFailure
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities, namespaces
 from minidock.linux.process_stat import start_time
-from minidock.oci.runtime import Process
+from minidock.oci.runtime import Capabilities, Process
 from minidock.runtime import child, commands, messages, users
 from minidock.runtime.child import Channel, Stdio
 from minidock.runtime.launch import Launched, describe, spawn
@@ -170,7 +170,7 @@ def _resolve(root: RootedDir, process: EnterProcess) -> Process:
         cwd=process.cwd,
         user=user.ids,
         terminal=process.terminal,
-        capabilities=capabilities.names(process.capabilities),
+        capabilities=Capabilities.of(capabilities.names(process.capabilities), user.uid),
         no_new_privileges=process.no_new_privileges,
     )
 

@@ -5,7 +5,9 @@ Compiling takes tens of milliseconds, reading the cache a fraction of one: hence
 inside functions.
 """
 
+import json
 from binascii import crc32
+from typing import Any
 
 from minidock import __version__
 from minidock.fs.atomic import read_file, write_file
@@ -74,6 +76,37 @@ def cached(directory: str, machine: str, capabilities: int, kernel: tuple[int, i
     except OSError:
         pass
     return program
+
+
+def default_document(
+    directory: str, machine: str, capabilities: int, kernel: tuple[int, int]
+) -> dict[str, Any]:
+    """Return docker's default policy as ``linux.seccomp`` of a runtime spec; as `cached`."""
+    major, minor = kernel
+    name = f"{__version__}-{machine}-{capabilities:x}-{major}.{minor}.json"
+    path = f"{directory}/{name}"
+    try:
+        found: dict[str, Any] = json.loads(read_file(path))
+    except (OSError, ValueError):
+        from minidock.runtime.seccomp_document import document  # only on a cache miss
+        from minidock.runtime.seccomp_policy import DEFAULT  # only on a cache miss
+
+        found = document(DEFAULT, machine, capabilities, kernel)
+        try:
+            write_file(path, json.dumps(found).encode(), durable=False)
+        except OSError:
+            pass
+    return found
+
+
+def profile_document(
+    raw: bytes, machine: str, capabilities: int, kernel: tuple[int, int]
+) -> dict[str, Any]:
+    """Return profile `raw`, in docker's format, as ``linux.seccomp`` of a runtime spec."""
+    from minidock.runtime.seccomp_document import document  # seldom used on the run path
+    from minidock.runtime.seccomp_profile import parse_profile  # seldom used on the run path
+
+    return document(parse_profile(raw, machine), machine, capabilities, kernel)
 
 
 def _read(path: str) -> bytes | None:

@@ -31,7 +31,7 @@ from minidock.runtime.seccomp_policy import (
     Rule,
 )
 
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": KILL_THREAD,
     "SCMP_ACT_KILL_THREAD": KILL_THREAD,
     "SCMP_ACT_KILL_PROCESS": KILL_PROCESS,
@@ -41,10 +41,10 @@ _ACTIONS = {
     "SCMP_ACT_ALLOW": ALLOW,
     "SCMP_ACT_LOG": LOG,
 }
-_WITH_DATA = (ERRNO, TRACE)
+WITH_DATA = (ERRNO, TRACE)
 _MAX_DATA = 0xFFFF
 
-_OPERATORS = {
+OPERATORS = {
     "SCMP_CMP_EQ": "eq",
     "SCMP_CMP_NE": "ne",
     "SCMP_CMP_LT": "lt",
@@ -54,7 +54,7 @@ _OPERATORS = {
 }
 _ARGUMENTS = 6
 
-_ABIS = {
+ABIS = {
     "SCMP_ARCH_X86_64": "x86_64",
     "SCMP_ARCH_X86": "i386",
     "SCMP_ARCH_X32": "x32",
@@ -83,6 +83,18 @@ def parse_profile(raw: bytes, machine: str) -> Policy:
     """
     try:
         profile = load_json(raw, "seccomp profile")
+    except InvalidDocument as e:
+        raise InvalidProfile(e.message) from e
+    return policy_of(profile, machine)
+
+
+def policy_of(profile: Mapping[str, Any], machine: str) -> Policy:
+    """Return the policy that the object `profile` means, such as ``linux.seccomp`` of a spec.
+
+    Raises:
+        InvalidProfile, UnsupportedAction: as parse_profile.
+    """
+    try:
         default = _action(profile, "defaultAction", "defaultErrnoRet")
         abis = _abis(profile, machine)
         rules = [
@@ -104,9 +116,9 @@ def _abis(profile: Mapping[str, Any], machine: str) -> tuple[str, ...]:
     native = MACHINES[machine][0].name if machine in MACHINES else machine
     for entry in entries:
         fields = json_object(entry, "archMap")
-        if _ABIS.get(json_text(fields, "architecture")) == native:
+        if ABIS.get(json_text(fields, "architecture")) == native:
             listed = _texts(fields, "subArchitectures")
-    return (native, *(_ABIS[name] for name in listed if name in _ABIS))
+    return (native, *(ABIS[name] for name in listed if name in ABIS))
 
 
 def _rules(entry: Mapping[str, Any]) -> list[Rule]:
@@ -136,10 +148,10 @@ def _action(fields: Mapping[str, Any], key: str, data_key: str) -> int:
     name = json_text(fields, key)
     if name == "SCMP_ACT_NOTIFY":
         raise UnsupportedAction("SCMP_ACT_NOTIFY in a seccomp profile is not supported")
-    if name not in _ACTIONS:
+    if name not in ACTIONS:
         raise InvalidProfile(f'invalid {key} in the seccomp profile: "{name}"')
-    action = _ACTIONS[name]
-    if action not in _WITH_DATA:
+    action = ACTIONS[name]
+    if action not in WITH_DATA:
         return action
     return action | _number(fields, data_key, _MAX_DATA, missing=EPERM)
 
@@ -150,9 +162,9 @@ def _condition(fields: Mapping[str, Any]) -> Condition:
     operator = json_text(fields, "op")
     if operator == "SCMP_CMP_MASKED_EQ":  # here "value" is the mask
         return Condition(argument, "eq", _number(fields, "valueTwo", ALL_BITS), value)
-    if operator not in _OPERATORS:
+    if operator not in OPERATORS:
         raise InvalidProfile(f'invalid op in the seccomp profile: "{operator}"')
-    return Condition(argument, _OPERATORS[operator], value)
+    return Condition(argument, OPERATORS[operator], value)
 
 
 def _guard(entry: Mapping[str, Any]) -> Guard:

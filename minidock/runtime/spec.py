@@ -3,10 +3,12 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from minidock.errors import InvalidArgument
 from minidock.oci.image import environment
 from minidock.oci.runtime import (
+    Capabilities,
     Linux,
     LinuxDevice,
     Mount,
@@ -70,7 +72,9 @@ class SpecInputs(NamedTuple):
     `image_env` and `env` (the user's, which wins) are ``NAME=value`` texts. `mounts` are the
     user's, see `bind_mount` and `tmpfs_mount`, the files for /etc among them.
     `host_namespaces` are shared with the host, e.g. ``network``. `capabilities` and `devices`
-    are complete lists, for privileged containers too. `shm_size` is in bytes.
+    are complete lists, for privileged containers too. `shm_size` is in bytes. `root_path` is
+    where the root is to be found by whoever has it mounted; `resources` and `seccomp` are
+    objects of the specification.
     """
 
     args: tuple[str, ...]
@@ -93,6 +97,10 @@ class SpecInputs(NamedTuple):
     privileged: bool = False
     shm_size: int = SHM_SIZE
     cgroups_path: str = ""
+    root_path: str = "rootfs"
+    resources: Mapping[str, Any] = {}
+    seccomp: Mapping[str, Any] = {}
+    annotations: Mapping[str, str] = {}
 
 
 def make_spec(inputs: SpecInputs) -> Spec:
@@ -111,11 +119,12 @@ def make_spec(inputs: SpecInputs) -> Spec:
             cwd=inputs.cwd or "/",
             user=inputs.user.ids,
             terminal=inputs.terminal,
-            capabilities=inputs.capabilities,
+            capabilities=Capabilities.of(inputs.capabilities, inputs.user.uid),
             rlimits=inputs.rlimits,
             no_new_privileges=inputs.no_new_privileges,
             oom_score_adj=inputs.oom_score_adj,
         ),
+        root_path=inputs.root_path,
         root_readonly=inputs.read_only,
         hostname=inputs.hostname,
         domainname=inputs.domainname,
@@ -129,8 +138,24 @@ def make_spec(inputs: SpecInputs) -> Spec:
             readonly_paths=() if inputs.privileged else READONLY_PATHS,
             sysctl=sysctl,
             cgroups_path=inputs.cgroups_path,
+            resources=inputs.resources,
+            seccomp=inputs.seccomp,
+            rootfs_propagation=_root_propagation(inputs.mounts),
         ),
+        annotations=inputs.annotations,
     )
+
+
+def _root_propagation(wanted: Iterable[Mount]) -> str:
+    """Return what the root needs for the propagation of its mounts; minidock's own needs none.
+
+    Other runtimes make their mounts in the container, so that a slave can be no better
+    connected than its root.
+    """
+    options = {option for mount in wanted for option in mount.options}
+    if options & {"shared", "rshared"}:
+        return "rshared"
+    return "rslave" if options & {"slave", "rslave"} else ""
 
 
 def make_environment(inputs: SpecInputs) -> tuple[str, ...]:
