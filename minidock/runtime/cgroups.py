@@ -257,6 +257,21 @@ def thaw(paths: Sequence[str]) -> None:
         raise CgroupFailure("thaw cgroup", e.errno or 0, path=freezer.path) from e
 
 
+def is_frozen(paths: Sequence[str]) -> bool:
+    """Tell whether the processes of a cgroup are stopped; False where none can be."""
+    try:
+        return _freezer(paths).is_frozen()
+    except (FreezerMissing, OSError):
+        return False
+
+
+def members(paths: Sequence[str]) -> tuple[int, ...]:
+    """Return the processes of a cgroup and of those below it."""
+    return tuple(
+        sorted({pid for path in paths for tree in _tree(path) for pid in _processes(tree)})
+    )
+
+
 class _Freezer(NamedTuple):
     """The directory that freezes; `version` is that of its hierarchy."""
 

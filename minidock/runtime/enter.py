@@ -14,6 +14,7 @@ launched them has to wait for them.
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Never
 
@@ -81,11 +82,35 @@ def enter(
         CommandNotFound, CommandNotExecutable: no such command, or no such directory.
         SystemFailure: a step failed.
     """
+    return _enter(
+        target, lambda root: _resolve(root, process), process.seccomp, process.cgroup, stdio
+    )
+
+
+def enter_resolved(
+    target: Target,
+    process: Process,
+    seccomp: bytes,
+    cgroup: tuple[str, ...],
+    stdio: tuple[int, int, int] | None,
+) -> Launched:
+    """Start `process`, whose user is known by its ids, as `enter` does one to be looked up."""
+    return _enter(target, lambda _root: process, seccomp, cgroup, stdio)
+
+
+def _enter(
+    target: Target,
+    resolve: Callable[[RootedDir], Process],
+    seccomp: bytes,
+    cgroup: tuple[str, ...],
+    stdio: tuple[int, int, int] | None,
+) -> Launched:
     with ExitStack() as opened, ExitStack() as on_failure:
         pidfd = _open_target(target)
         opened.callback(os.close, pidfd)
         root = opened.enter_context(_open_root(target))
-        resolved = _resolve(root, process)
+        resolved = resolve(root)
+        _check_directory(root, resolved.cwd)
         program = commands.find(
             root,
             resolved.args[0],
@@ -94,17 +119,17 @@ def enter(
             resolved.user,
         )
         master = -1
-        if process.terminal:
+        if resolved.terminal:
             master, terminal = _new_terminal(root)
             on_failure.callback(os.close, master)
             opened.callback(os.close, terminal)
             stdio = Stdio(terminal, terminal, terminal)
-        entering = _Entering(pidfd, resolved, program, process.seccomp, process.cgroup)
+        entering = _Entering(pidfd, resolved, program, seccomp, cgroup)
         launched = spawn(
             entering.run,
             stdio,
             (pidfd,),
-            terminal=process.terminal,
+            terminal=resolved.terminal,
             describe=lambda record: describe(record, resolved),
         )
         launched.console = master
@@ -158,12 +183,15 @@ def _open_root(target: Target) -> RootedDir:
         raise SystemFailure.of("open the container's root", e) from e
 
 
+def _check_directory(root: RootedDir, path: str) -> None:
+    try:
+        os.close(root.open(path, os.O_PATH | os.O_DIRECTORY))
+    except OSError as e:
+        raise commands.directory_refusal(path, e.errno or 0) from e
+
+
 def _resolve(root: RootedDir, process: EnterProcess) -> Process:
     user = users.resolve(root, process.user, process.groups)
-    try:
-        os.close(root.open(process.cwd, os.O_PATH | os.O_DIRECTORY))
-    except OSError as e:
-        raise commands.directory_refusal(process.cwd, e.errno or 0) from e
     return Process(
         args=process.args,
         env=merge_environment({}, process.env, user.home),

@@ -67,6 +67,7 @@ class Init:
         self._change_root(root, reporter)
         self._set_names(reporter)
         reporter.at(messages.GATE)
+        reporter.send(messages.WAITING)
         child.wait_for_gate(channel.gate)
         reporter.at(messages.SETUP)
         child.become(process, program, self._plan.seccomp, channel, reporter)

@@ -2,7 +2,8 @@
 """Starting a container: the launcher's side of `init`.
 
 `launch` returns when the namespaces exist, while the child goes on mounting; the network can be
-attached to ``/proc/PID/ns/net`` meanwhile. `Launched.start` opens the gate.
+attached to ``/proc/PID/ns/net`` meanwhile. `Launched.start` opens the gate. Where the launcher
+is to end before that, the two meet at fifos in a directory: `start_waiting` opens such a gate.
 """
 
 import errno
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Never
 
-from minidock.errors import InvalidArgument, MinidockError, SystemFailure
+from minidock.errors import Conflict, InvalidArgument, MinidockError, SystemFailure
 from minidock.linux import namespaces, processes
 from minidock.linux.process_stat import start_time
 from minidock.oci.runtime import Namespace, Process, Spec
@@ -25,12 +26,20 @@ from minidock.runtime.mounts import DEVICES, Step, open_new, open_source, plan
 from minidock.runtime.terminals import open_terminal
 from minidock.values import NamedTuple
 
+GATE = "gate"
+REPORT = "report"
+"""The fifos of a container that a later process starts."""
+
 Describe = Callable[[Record], MinidockError]
 """Turns a child's record into the error that it stands for."""
 
 
 class MissingSource(InvalidArgument):
     """A bind mount's path does not exist on the host."""
+
+
+class NotWaiting(Conflict):
+    """A container's first process is past its gate."""
 
 
 class Bundle(NamedTuple):
@@ -75,6 +84,10 @@ class Launched:
     def wait_ready(self) -> None:
         """Wait until the namespaces exist; raise what went wrong in the child."""
         self._until(messages.READY)
+
+    def wait_built(self) -> None:
+        """Wait until only the gate is in the way; raise what went wrong in the child."""
+        self._until(messages.WAITING)
 
     def start(self) -> None:
         """Let the process go on; return once its program has been executed.
@@ -179,11 +192,12 @@ class Launched:
             self._report = -1
 
 
-def launch(bundle: Bundle, stdio: tuple[int, int, int] | None) -> Launched:
+def launch(bundle: Bundle, stdio: tuple[int, int, int] | None, meeting: str = "") -> Launched:
     """Start a container's first process; return it when its namespaces exist.
 
     It has a terminal if the spec says so, else `stdio`, else /dev/null. Nothing is mounted in
-    the caller's mount namespace. The caller must have one thread, and 0, 1 and 2 open.
+    the caller's mount namespace. The caller must have one thread, and 0, 1 and 2 open. With
+    `meeting`, a directory, the process outlives the caller and waits there for `start_waiting`.
 
     Raises:
         MissingSource: a bind mount's source does not exist.
@@ -213,6 +227,7 @@ def launch(bundle: Bundle, stdio: tuple[int, int, int] | None) -> Launched:
             terminal=spec.process.terminal,
             pid_namespace=lambda: _set_pid_namespace(spec.linux.namespaces),
             describe=_Describer(spec, steps),
+            meeting=meeting,
         )
         launched.console = master
         on_failure.pop_all()
@@ -227,6 +242,7 @@ def spawn(
     terminal: bool,
     describe: Describe,
     pid_namespace: Callable[[], None] | None = None,
+    meeting: str = "",
 ) -> Launched:
     """Fork a child that runs `body`; return it when it says that it is in its namespaces.
 
@@ -236,8 +252,11 @@ def spawn(
     the child. It has 0, 1, 2, `keep` and its channel open.
     """
     with ExitStack() as opened, ExitStack() as on_failure:
-        report, report_end = _pipe(on_failure, opened)
-        gate_end, gate = _pipe(opened, on_failure)
+        if meeting:
+            report, report_end, gate_end, gate = _fifos(meeting, on_failure, opened)
+        else:
+            report, report_end = _pipe(on_failure, opened)
+            gate_end, gate = _pipe(opened, on_failure)
         fork = pid_namespace is None
         program = open_program(fork=fork, terminal=terminal and fork)
         opened.callback(os.close, program)
@@ -267,6 +286,60 @@ def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
     reader.callback(os.close, ends[0])
     writer.callback(os.close, ends[1])
     return ends
+
+
+def _fifos(directory: str, ours: ExitStack, theirs: ExitStack) -> tuple[int, int, int, int]:
+    """Return what two pipes would be: report and its other end, the gate's other end and it.
+
+    The child has both fifos open both ways: it neither sees an end nor is told of one (SIGPIPE)
+    while nobody is there.
+    """
+    paths = [f"{directory}/{name}" for name in (REPORT, GATE)]
+    for path in paths:
+        os.mkfifo(path, 0o600)
+    report = _open_fifo(paths[0], os.O_RDONLY)
+    ours.callback(os.close, report)
+    report_end, gate_end = (os.open(path, os.O_RDWR | os.O_CLOEXEC) for path in paths)
+    theirs.callback(os.close, report_end)
+    theirs.callback(os.close, gate_end)
+    gate = _open_fifo(paths[1], os.O_WRONLY)
+    ours.callback(os.close, gate)
+    return report, report_end, gate_end, gate
+
+
+def _open_fifo(path: str, access: int) -> int:
+    """Open a fifo without waiting for the other side; ENXIO where nobody reads."""
+    fd = os.open(path, access | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(fd, True)
+    return fd
+
+
+def start_waiting(meeting: str, process: Process) -> None:
+    """Let a container's first process go on, launched by whoever with directory `meeting`.
+
+    Returns once its program has been executed. It can be done once.
+
+    Raises:
+        NotWaiting: it has been started before, or has ended.
+        CommandNotFound, CommandNotExecutable, SystemFailure: as `Launched.start`.
+    """
+    with ExitStack() as opened:
+        try:
+            report = _open_fifo(f"{meeting}/{REPORT}", os.O_RDONLY)
+            opened.callback(os.close, report)
+            gate = _open_fifo(f"{meeting}/{GATE}", os.O_WRONLY)
+            opened.callback(os.close, gate)
+            os.unlink(f"{meeting}/{GATE}")
+        except OSError as e:
+            raise NotWaiting("the container does not wait to be started") from e
+        os.write(gate, b"\0")
+        executing = False
+        while record := messages.receive(report):
+            executing |= record.kind == messages.EXECUTING
+            if record.kind == messages.FAILED:
+                raise describe(record, process)
+    if not executing:
+        raise SystemFailure("start the container", errno.ECHILD)
 
 
 def _fork(run: Callable[[], Never], pid_namespace: Callable[[], None]) -> int:

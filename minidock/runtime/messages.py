@@ -4,7 +4,7 @@
 =====  ====  ==========================================================
 bytes  type  meaning
 =====  ====  ==========================================================
-0      u8    kind: READY, WARNING, FAILED, EXECUTING or FORKED
+0      u8    kind: READY, WARNING, FAILED, EXECUTING, FORKED or WAITING
 1      u8    stage, one of the constants below
 2-3    u16   which thing: index of the mount, of the sysctl, ...
 4-7    i32   errno, 0 for an error that came from no system call;
@@ -12,9 +12,10 @@ bytes  type  meaning
 =====  ====  ==========================================================
 
 Little-endian. A record is shorter than PIPE_BUF, so it arrives whole. READY says that the
-namespaces exist; EXECUTING is the Python child's last word, and the end of the file after it
-says that the program runs. FORKED names the process that goes on instead of the child.
-Numbers only: once its root has changed the child must not format errors, as that may import.
+namespaces exist, WAITING that all is made and only the gate is left; EXECUTING is the Python
+child's last word, and the end of the file after it says that the program runs. FORKED names the
+process that goes on instead of the child. Numbers only: once its root has changed the child
+must not format errors, as that may import.
 """
 
 import os
@@ -27,6 +28,7 @@ WARNING = 2
 FAILED = 3
 EXECUTING = 4
 FORKED = 5
+WAITING = 6
 
 SETUP = 0
 CGROUP = 1

@@ -37,6 +37,15 @@ _PROPAGATION = {
     "shared": mounts.MS_SHARED,
     "unbindable": mounts.MS_UNBINDABLE,
 }
+OPTIONS = (
+    *_ATTRIBUTES,
+    *_PROPAGATION,
+    *(f"r{name}" for name in _PROPAGATION),
+    "bind",
+    "rbind",
+)
+"""The mount options that are no parameters of a file system."""
+
 _READ_ONLY = (
     mounts.MOUNT_ATTR_RDONLY
     | mounts.MOUNT_ATTR_NOSUID

@@ -7,6 +7,7 @@ inside functions.
 
 import json
 from binascii import crc32
+from collections.abc import Mapping
 from typing import Any
 
 from minidock import __version__
@@ -57,6 +58,14 @@ def compile_profile(
     from minidock.runtime.seccomp_profile import parse_profile  # seldom used on the run path
 
     return compile_policy(parse_profile(raw, machine), machine, capabilities, kernel)
+
+
+def compile_object(profile: Mapping[str, Any], machine: str, kernel: tuple[int, int]) -> bytes:
+    """Return ``linux.seccomp`` of a runtime spec as a program; raise as compile_profile."""
+    from minidock.runtime.seccomp_bpf import compile_policy  # not on minidock's own path
+    from minidock.runtime.seccomp_profile import policy_of  # not on minidock's own path
+
+    return compile_policy(policy_of(profile, machine), machine, 0, kernel)
 
 
 def cached(directory: str, machine: str, capabilities: int, kernel: tuple[int, int]) -> bytes:

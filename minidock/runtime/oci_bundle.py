@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bundle that others wrote: a directory with ``config.json``. What of it can be done here.
+
+What the document asks for and minidock has not got is refused where leaving it out would weaken
+the container, and else a warning; keys that the specification does not know are no error.
+"""
+
+import os
+import resource
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from minidock.errors import InvalidArgument, SystemFailure, Unsupported
+from minidock.fs.atomic import read_file
+from minidock.linux import capabilities, namespaces
+from minidock.oci.descriptor import json_object
+from minidock.oci.manifest import load_json
+from minidock.oci.runtime import Capabilities, Mount, Process, Spec
+from minidock.values import NamedTuple
+
+CONFIG = "config.json"
+
+_REFUSED = (
+    ("process", "apparmorProfile"),
+    ("process", "selinuxLabel"),
+    ("linux", "mountLabel"),
+    ("linux", "uidMappings"),
+    ("linux", "gidMappings"),
+    ("linux", "timeOffsets"),
+    ("linux", "intelRdt"),
+    ("linux", "personality"),
+    ("hooks", "createContainer"),
+    ("hooks", "startContainer"),
+)
+"""What protects or is relied on: without it the container would not be what was asked for."""
+
+_IGNORED = (
+    ("process", "ioPriority"),
+    ("process", "scheduler"),
+    ("process", "execCPUAffinity"),
+)
+
+_NAMESPACE_OF = {
+    "net.": "network",
+    "fs.mqueue.": "ipc",
+    "kernel.msg": "ipc",
+    "kernel.shm": "ipc",
+}
+_NAMESPACE_OF |= {"kernel.sem": "ipc", "kernel.domainname": "uts", "kernel.hostname": "uts"}
+"""The namespace that a sysctl is one of, by how its name begins."""
+
+
+class UnsupportedConfig(Unsupported):
+    """A config.json asks for what minidock's runtime has not got."""
+
+
+class InvalidConfig(InvalidArgument):
+    """A config.json that is in contradiction with itself or the specification."""
+
+
+class Loaded(NamedTuple):
+    """What config.json says, as far as it can be done, and warnings about the rest."""
+
+    spec: Spec
+    warnings: tuple[str, ...] = ()
+
+
+def load(directory: str) -> Loaded:
+    """Return the configuration of the bundle in `directory`; paths in it become absolute.
+
+    Raises:
+        InvalidDocument, InvalidConfig: it is wrong.
+        UnsupportedConfig: it can't be done.
+        SystemFailure: it can't be read.
+    """
+    try:
+        raw = read_file(f"{directory}/{CONFIG}")
+    except OSError as e:
+        raise SystemFailure.of("read the bundle", e) from e
+    loaded = understand(load_json(raw, CONFIG))
+    spec = loaded.spec
+    mounts = tuple(_absolute(mount, directory) for mount in spec.mounts)
+    root = os.path.join(directory, spec.root_path)
+    return loaded._replace(spec=spec._replace(root_path=root, mounts=mounts))
+
+
+def _absolute(mount: Mount, directory: str) -> Mount:
+    if mount.type == "bind" or {"bind", "rbind"} & set(mount.options):
+        return mount._replace(source=os.path.join(directory, mount.source))
+    return mount
+
+
+def understand(document: Mapping[str, Any]) -> Loaded:
+    """Return what the object of config.json says; raise as `load`."""
+    version = document.get("ociVersion")
+    if not isinstance(version, str) or not version.startswith("1."):
+        raise InvalidConfig(f"{CONFIG}: unsupported ociVersion {version!r}")
+    for group, key in _present(document, _REFUSED):
+        raise UnsupportedConfig(f"{CONFIG}: {group}.{key} is not supported")
+    warnings = [f"{group}.{key} has no effect" for group, key in _present(document, _IGNORED)]
+    spec = Spec.from_json(document)
+    _check_namespaces(spec)
+    process, unknown = check_process(spec.process)
+    return Loaded(spec._replace(process=process), (*warnings, *unknown))
+
+
+def _present(
+    document: Mapping[str, Any], keys: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[str, str]]:
+    for group, key in keys:
+        if json_object(document.get(group) or {}, group).get(key):
+            yield group, key
+
+
+def check_process(process: Process) -> tuple[Process, tuple[str, ...]]:
+    """Return the process without capabilities that nobody knows, and warnings of these.
+
+    Raises:
+        InvalidConfig: no arguments, a relative directory, or an unknown limit.
+    """
+    if not process.args:
+        raise InvalidConfig(f"{CONFIG}: process.args is empty")
+    if not process.cwd.startswith("/"):
+        raise InvalidConfig(f"{CONFIG}: process.cwd {process.cwd!r} is not absolute")
+    for limit in process.rlimits:
+        if not hasattr(resource, limit.type):
+            raise InvalidConfig(f"{CONFIG}: unknown limit {limit.type!r}")
+    known = set(capabilities.NAMES)
+    unknown = sorted({name for names in process.capabilities for name in names} - known)
+    kept = (tuple(name for name in names if name in known) for names in process.capabilities)
+    warnings = tuple(f"unknown capability {name} is left out" for name in unknown)
+    return process._replace(capabilities=Capabilities(*kept)), warnings
+
+
+def _check_namespaces(spec: Spec) -> None:
+    own = [namespace.type for namespace in spec.linux.namespaces]
+    for kind in own:
+        if kind not in namespaces.FLAGS or kind == "user":
+            raise UnsupportedConfig(f"{CONFIG}: namespace {kind!r} is not supported")
+    if len(set(own)) != len(own):
+        raise InvalidConfig(f"{CONFIG}: a namespace is listed twice")
+    if "mount" not in own:
+        raise UnsupportedConfig(f"{CONFIG}: a container without a mount namespace")
+    if (spec.hostname or spec.domainname) and "uts" not in own:
+        raise InvalidConfig(f"{CONFIG}: a hostname needs a uts namespace")
+    for name in spec.linux.sysctl:
+        kind = next((v for k, v in _NAMESPACE_OF.items() if name.startswith(k)), "")
+        if kind not in own:
+            # It would change the host, or it is not the container's to change.
+            raise InvalidConfig(f"{CONFIG}: sysctl {name!r} is not in a namespace of its own")

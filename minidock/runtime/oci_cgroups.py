@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control groups of a container at ``linux.cgroupsPath`` of its configuration."""
+
+import os
+
+from minidock.oci.runtime import Linux
+from minidock.runtime import cgroup_plan, oci_resources
+from minidock.runtime.cgroup_plan import CgroupPlan, Group, Hierarchy, Layout
+
+_UNSET_CPUSET = "cpuset"  # its groups take nobody in before they are told processors
+
+
+def plan(layout: Layout, container_id: str, linux: Linux) -> CgroupPlan:
+    """Return what to make in `layout`, that of `cgroup_plan.discover`.
+
+    In version 1 the container joins all hierarchies, for whoever reads its usage there. An
+    absolute path is below the mounts, a relative one below the caller's own groups.
+    """
+    limits, devices = oci_resources.from_spec(linux.resources)
+    path = linux.cgroups_path or container_id
+    if path.startswith("/"):
+        layout = at_mounts(layout)
+    made = cgroup_plan.plan(layout, container_id, limits, devices)
+    usual = cgroup_plan.cgroups_path(layout, container_id).strip("/")
+    inside = os.path.normpath(f"/{path}").strip("/")
+    groups = [
+        group._replace(path=f"{group.path.removesuffix(usual)}{inside}")
+        for group in made.groups
+    ]
+    taken = {group.path for group in groups}
+    for hierarchy in layout.v1:
+        group = Group(f"{hierarchy.directory}/{inside}", hierarchy.controllers, ())
+        if group.path not in taken and _UNSET_CPUSET not in hierarchy.controllers:
+            groups.append(group)
+    return made._replace(groups=tuple(groups))
+
+
+def at_mounts(layout: Layout) -> Layout:
+    """Return `layout` with every hierarchy beginning where it is mounted."""
+    return Layout(
+        tuple(map(_at_mount, layout.v1)), layout.unified and _at_mount(layout.unified)
+    )
+
+
+def _at_mount(hierarchy: Hierarchy) -> Hierarchy:
+    directory = hierarchy.directory
+    while not os.path.ismount(directory) and directory != "/":
+        directory = os.path.dirname(directory)
+    return hierarchy._replace(directory=directory)
