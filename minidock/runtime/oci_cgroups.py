@@ -2,8 +2,9 @@
 """The control groups of a container at ``linux.cgroupsPath`` of its configuration."""
 
 import os
+from collections.abc import Sequence
 
-from minidock.oci.runtime import Linux
+from minidock.oci.runtime import Linux, Mount, Spec
 from minidock.runtime import cgroup_plan, oci_resources
 from minidock.runtime.cgroup_plan import CgroupPlan, Group, Hierarchy, Layout
 
@@ -33,6 +34,30 @@ def plan(layout: Layout, container_id: str, linux: Linux) -> CgroupPlan:
         if group.path not in taken and _UNSET_CPUSET not in hierarchy.controllers:
             groups.append(group)
     return made._replace(groups=tuple(groups))
+
+
+def show_own(spec: Spec, groups: Sequence[Group]) -> Spec:
+    """Return `spec` with `groups`, of version 1, bound where cgroups are to be mounted.
+
+    For a container in the host's cgroup namespace: a new mount would show it all groups of the
+    machine, and as root's let it change them.
+    """
+    mounts: list[Mount] = []
+    read_only = list(spec.linux.readonly_paths)
+    for mount in spec.mounts:
+        if mount.type != "cgroup":
+            mounts.append(mount)
+            continue
+        top = mount.destination
+        mounts.append(Mount(top, "tmpfs", "cgroup", ("nosuid", "nodev", "noexec", "mode=755")))
+        for group in groups:
+            for name in group.controllers:
+                place = f"{top}/{name.removeprefix('name=')}"
+                mounts.append(Mount(place, "bind", group.path, ("bind", *mount.options)))
+        if "ro" in mount.options:
+            read_only.append(top)
+    linux = spec.linux._replace(readonly_paths=tuple(read_only))
+    return spec._replace(mounts=tuple(mounts), linux=linux)
 
 
 def at_mounts(layout: Layout) -> Layout:

@@ -116,6 +116,9 @@ class Making:
         plan = oci_cgroups.plan(layout, self._request.id, self._spec.linux)
         for group in plan.groups:
             make_directory(os.path.dirname(group.path), 0o755)
+        own = any(namespace.type == "cgroup" for namespace in self._spec.linux.namespaces)
+        if layout.v1 and not own:
+            self._spec = oci_cgroups.show_own(self._spec, plan.groups)
         made = cgroups.create(plan)
         self._undo.callback(cgroups.remove, made.paths)
         return made
