@@ -15,10 +15,14 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Cursor:
-    """A place in a tree that moves one name at a time; `fd` is the directory it is in."""
+    """A place in a tree that moves one name at a time; `fd` is the directory it is in.
 
-    def __init__(self, fd: int) -> None:
+    It goes where other file systems are mounted only if told to go `across_mounts`.
+    """
+
+    def __init__(self, fd: int, *, across_mounts: bool = False) -> None:
         self.fd = fd
+        self._across = across_mounts
         self._above: list[tuple[int, int]] = []
 
     @classmethod
@@ -30,7 +34,8 @@ class Cursor:
         """Go into directory `name`; raise OSError, EXDEV if something is mounted there."""
         from minidock.linux import openat  # ctypes costs 2 ms, and ps enters no tree
 
-        below = openat.openat2(self.fd, name, _DIRECTORY, 0, openat.RESOLVE_WITHIN_MOUNT)
+        resolve = openat.RESOLVE_BELOW if self._across else openat.RESOLVE_WITHIN_MOUNT
+        below = openat.openat2(self.fd, name, _DIRECTORY, 0, resolve)
         self._above.append(_identity(self.fd))
         os.close(self.fd)
         self.fd = below

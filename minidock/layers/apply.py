@@ -11,58 +11,30 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import TypeVar
 
 from minidock.errors import DataCorrupted
 from minidock.fs import trees
 from minidock.fs.rooted import RootedDir
 from minidock.layers import archive as tar
-from minidock.layers import whiteouts, xattrs
+from minidock.layers import whiteouts
+from minidock.layers.making import (
+    CONTENT_ERRORS,
+    LEXICAL,
+    Maker,
+    Place,
+    RefusedEntry,
+    check_owner,
+    components,
+    join,
+)
 from minidock.linux import overlayfs
-from minidock.linux.openat import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
+from minidock.linux.openat import openat2
 from minidock.oci.content import Reader
 from minidock.values import NamedTuple
 
-_T = TypeVar("_T")
-
-_LEXICAL = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_PARENT = os.O_PATH | os.O_DIRECTORY
-_CACHED_PARENTS = 32
-
-_MAX_ID = 0xFFFFFFFE  # the next number tells chown(2) to change nothing
-_MAX_MAJOR, _MAX_MINOR = 1 << 12, 1 << 20  # what the kernel's dev_t holds
 _SPACE_FROM = 1 << 20  # smaller files meet a full disk by themselves
-_MAX_NOTES = 100
 _IMPLIED_MODE = 0o755
-
-# Errors that the names in a layer can provoke; all others come from the machine.
-_CONTENT_ERRORS = frozenset(
-    (
-        errno.ENAMETOOLONG,
-        errno.ENOTDIR,
-        errno.ELOOP,
-        errno.EINVAL,
-        errno.EISDIR,
-        errno.EFBIG,
-        errno.EXDEV,
-    )
-)
 _REPLACED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-
-_NODE_TYPES = {
-    tar.CHARACTER: stat.S_IFCHR,
-    tar.BLOCK_DEVICE: stat.S_IFBLK,
-    tar.FIFO: stat.S_IFIFO,
-}
-
-
-class RefusedEntry(DataCorrupted):
-    """A layer asks for something that no layer may have."""
-
-    def __init__(self, name: str, reason: str, *, hint: str | None = None) -> None:
-        super().__init__(f"layer entry {name[:200]!r}: {reason}", hint=hint)
-        self.name = name
 
 
 class LayerTooLarge(DataCorrupted):
@@ -155,65 +127,7 @@ class _Metered:
         return data
 
 
-class _Place(NamedTuple):
-    """Where an entry goes; `path` has no symbolic link in it and no leading slash."""
-
-    directory: int
-    name: str
-    path: str
-
-
-class _Parents:
-    """Open directories of the layer, so that neighbours cost one lookup.
-
-    New names never change what a path that exists leads to; a removal may, and then forget()
-    must be called.
-    """
-
-    def __init__(self, root: RootedDir) -> None:
-        self._root = root
-        self._open: dict[str, tuple[int, str]] = {}
-        self._stale = False
-
-    def open(self, path: str) -> tuple[int, str]:
-        """Return a descriptor, valid until the next call, and the path without links."""
-        if not path:
-            return self._root.fd, ""
-        if self._stale or len(self._open) >= _CACHED_PARENTS:
-            self.close()
-        found = self._open.get(path)
-        if found is None:
-            found = self._open[path] = self._resolve(path)
-        return found
-
-    def forget(self) -> None:
-        """Resolve anew from the next call on."""
-        self._stale = True
-
-    def close(self) -> None:
-        """Close all descriptors."""
-        for fd, _ in self._open.values():
-            os.close(fd)
-        self._open.clear()
-        self._stale = False
-
-    def _resolve(self, path: str) -> tuple[int, str]:
-        try:
-            return openat2(self._root.fd, path, _PARENT, 0, _LEXICAL), path
-        except OSError as e:
-            if e.errno != errno.ELOOP:
-                raise
-        fd = self._root.open(path, _PARENT)
-        try:
-            whole = os.readlink(f"/proc/self/fd/{fd}")
-            top = os.readlink(f"/proc/self/fd/{self._root.fd}")
-        except OSError:
-            os.close(fd)
-            raise
-        return fd, whole.removeprefix(top).removeprefix("/")
-
-
-class _Layer:
+class _Layer(Maker):
     """A layer being unpacked.
 
     Directories get their metadata at the end: entries put into them would change their times,
@@ -221,29 +135,23 @@ class _Layer:
     """
 
     def __init__(self, root: RootedDir, archive: tar.ArchiveReader, limits: Limits) -> None:
-        self._root = root
+        super().__init__(root)
         self._archive = archive
         self._limits = limits
-        self._parents = _Parents(root)
         self._directories: dict[str, tar.Entry | None] = {"": None}  # None: implied
         self._hidden: set[str] = set()  # paths with a whiteout
         self._opaque: set[str] = set()  # directories with an opaque whiteout
-        self._notes: dict[str, None] = {}
         self._size = 0
         self._entries = 0
-        self._makers: dict[bytes, Callable[[tar.Entry, _Place], None]] = {
+        self._makers: dict[bytes, Callable[[tar.Entry, Place], None]] = {
             tar.FILE: self._file,
             tar.DIRECTORY: self._directory,
-            tar.SYMLINK: self._symlink,
+            tar.SYMLINK: self._make_symlink,
             tar.HARD_LINK: self._hard_link,
-            tar.CHARACTER: self._node,
-            tar.BLOCK_DEVICE: self._node,
-            tar.FIFO: self._node,
+            tar.CHARACTER: self._make_node,
+            tar.BLOCK_DEVICE: self._make_node,
+            tar.FIFO: self._make_node,
         }
-
-    def close(self) -> None:
-        """Close what is open; the layer stays."""
-        self._parents.close()
 
     def add(self, entry: tar.Entry) -> None:
         """Make what `entry` says."""
@@ -251,14 +159,13 @@ class _Layer:
         try:
             self._add(entry)
         except OSError as e:
-            if e.errno not in _CONTENT_ERRORS:
+            if e.errno not in CONTENT_ERRORS:
                 raise
             raise RefusedEntry(entry.name, os.strerror(e.errno or 0).lower()) from e
 
     def _add(self, entry: tar.Entry) -> None:
-        if entry.uid > _MAX_ID or entry.gid > _MAX_ID:
-            raise RefusedEntry(entry.name, f"owner {entry.uid}:{entry.gid} is out of range")
-        parts = _components(entry.name, entry.name)
+        check_owner(entry)
+        parts = components(entry.name, entry.name)
         if not parts:
             if entry.kind != tar.DIRECTORY:
                 raise RefusedEntry(entry.name, "the top of a layer must be a directory")
@@ -269,7 +176,7 @@ class _Layer:
         if name.startswith(whiteouts.PREFIX):
             self._whiteout(directory, parent, name)
             return
-        place = _Place(directory, name, _join(parent, name))
+        place = Place(directory, name, join(parent, name))
         self._makers[entry.kind](entry, place)
 
     def finish(self) -> Applied:
@@ -280,12 +187,12 @@ class _Layer:
             entry = self._directories[path]
             try:
                 fd = openat2(
-                    self._root.fd, path or ".", os.O_RDONLY | os.O_DIRECTORY, 0, _LEXICAL
+                    self._root.fd, path or ".", os.O_RDONLY | os.O_DIRECTORY, 0, LEXICAL
                 )
             except OSError as e:
                 if e.errno in _REPLACED:
                     continue
-                if e.errno in _CONTENT_ERRORS:
+                if e.errno in CONTENT_ERRORS:
                     raise RefusedEntry(path, os.strerror(e.errno).lower()) from e
                 raise
             try:
@@ -294,8 +201,7 @@ class _Layer:
                 os.close(fd)
             if entry is None and path not in self._hidden:
                 implied.append(path or ".")
-        notes = tuple(self._notes)
-        return Applied(self._size, self._entries, tuple(reversed(implied)), notes)
+        return Applied(self._size, self._entries, tuple(reversed(implied)), self.notes)
 
     def _finish_directory(self, fd: int, path: str, entry: tar.Entry | None) -> None:
         if path in self._opaque or path in self._hidden:
@@ -309,10 +215,6 @@ class _Layer:
         if self._entries > self._limits.entries:
             raise LayerTooLarge(f"layer: more than {self._limits.entries} entries")
 
-    def _note(self, note: str) -> None:
-        if len(self._notes) < _MAX_NOTES:
-            self._notes[note] = None
-
     def _parent(self, path: str, wanted_by: str) -> tuple[int, str]:
         try:
             return self._parents.open(path)
@@ -324,7 +226,7 @@ class _Layer:
         done = ""
         for name in path.split("/"):
             _, parent = self._parents.open(done)
-            done = _join(done, name)
+            done = join(done, name)
             try:
                 self._parents.open(done)
             except (FileNotFoundError, NotADirectoryError):
@@ -332,7 +234,7 @@ class _Layer:
 
     def _make_parent(self, parent: str, name: str, wanted_by: str) -> None:
         self._count()
-        path = _join(parent, name)
+        path = join(parent, name)
         directory, _ = self._parents.open(parent)
         try:
             os.mkdir(name, 0o700, dir_fd=directory)
@@ -353,38 +255,20 @@ class _Layer:
             return
         # What this layer has under the name stays, and if it is or becomes a directory it must
         # not merge with one below: then the mark goes on it.
-        self._hidden.add(_join(parent, hidden))
+        self._hidden.add(join(parent, hidden))
         try:
             os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=directory)
         except FileExistsError:
             pass
 
-    def _replacing(self, place: _Place, make: Callable[[], _T]) -> _T:
-        """Return what `make` returns, removing what stands in its way."""
-        try:
-            return make()
-        except FileExistsError:
-            self._clear(place)
-            return make()
-
-    def _clear(self, place: _Place) -> None:
+    def _clear(self, place: Place) -> None:
         trees.remove_at(place.directory, place.name)
         self._directories.pop(place.path, None)
         self._parents.forget()
 
-    def _file(self, entry: tar.Entry, place: _Place) -> None:
+    def _file(self, entry: tar.Entry, place: Place) -> None:
         self._reserve(entry)
-        directory, name, _ = place
-        fd = self._replacing(place, lambda: os.open(name, _CREATE, 0o600, dir_fd=directory))
-        try:
-            if entry.size:
-                for offset, data in self._archive.data():
-                    _write_all(fd, data, offset)
-            if entry.segments is not None:
-                os.ftruncate(fd, entry.size)
-            self._set_metadata(fd, entry)
-        finally:
-            os.close(fd)
+        self._make_file(entry, place, self._archive.data())
 
     def _reserve(self, entry: tar.Entry) -> None:
         self._size += entry.size
@@ -397,17 +281,7 @@ class _Layer:
         if space.f_blocks and entry.stored > space.f_bavail * space.f_frsize:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), entry.name)
 
-    def _set_metadata(self, fd: int, entry: tar.Entry) -> None:
-        # chown(2) clears set-user-ID and file capabilities, so it comes first; chmod(2)
-        # rewrites the mask of an access list, so lists come after it; times come last.
-        os.fchown(fd, entry.uid, entry.gid)
-        os.fchmod(fd, entry.mode)
-        for name, value in entry.xattrs.items():
-            if xattrs.travels(name) and not xattrs.write(fd, name, value):
-                self._note(f"extended attribute {name!r} can't be stored here")
-        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
-
-    def _directory(self, entry: tar.Entry, place: _Place) -> None:
+    def _directory(self, entry: tar.Entry, place: Place) -> None:
         directory, name, path = place
         try:
             os.mkdir(name, 0o700, dir_fd=directory)
@@ -418,15 +292,8 @@ class _Layer:
                 os.mkdir(name, 0o700, dir_fd=directory)
         self._directories[path] = entry
 
-    def _symlink(self, entry: tar.Entry, place: _Place) -> None:
-        if not entry.link:
-            raise RefusedEntry(entry.name, "a symbolic link without a target")
-        directory, name, _ = place
-        self._replacing(place, lambda: os.symlink(entry.link, name, dir_fd=directory))
-        _set_link_metadata(entry, place)
-
-    def _hard_link(self, entry: tar.Entry, place: _Place) -> None:
-        parts = _components(entry.link, entry.name)
+    def _hard_link(self, entry: tar.Entry, place: Place) -> None:
+        parts = components(entry.link, entry.name)
         if not parts:
             raise RefusedEntry(entry.name, f"a hard link to {entry.link[:200]!r}")
         target = parts.pop()
@@ -444,73 +311,8 @@ class _Layer:
                 raise missing
             if stat.S_ISDIR(status.st_mode):
                 raise RefusedEntry(entry.name, f"a hard link to a directory, {entry.link!r}")
-            if _is_same(status, directory, place.name):
-                return
-            self._replacing(
-                place._replace(directory=directory),
-                lambda: os.link(
-                    target,
-                    place.name,
-                    src_dir_fd=source,
-                    dst_dir_fd=directory,
-                    follow_symlinks=False,
-                ),
-            )
+            self._make_hard_link(source, target, place._replace(directory=directory))
         except (FileNotFoundError, NotADirectoryError):
             raise missing from None
         finally:
             os.close(directory)
-
-    def _node(self, entry: tar.Entry, place: _Place) -> None:
-        major, minor = entry.device
-        if entry.kind == tar.CHARACTER and entry.device == (0, 0):
-            # overlayfs would take it for a whiteout
-            raise RefusedEntry(entry.name, "character device 0:0 is no device")
-        if major >= _MAX_MAJOR or minor >= _MAX_MINOR:
-            raise RefusedEntry(entry.name, f"device {major}:{minor} is out of range")
-        directory, name, _ = place
-        mode, device = _NODE_TYPES[entry.kind] | 0o600, os.makedev(major, minor)
-        try:
-            self._replacing(place, lambda: os.mknod(name, mode, device, dir_fd=directory))
-        except PermissionError:
-            self._note(f"device {entry.name!r} can't be made here")
-            return
-        _set_link_metadata(entry, place)
-        # Made a moment ago in a directory nobody else writes to: it is no symbolic link.
-        os.chmod(name, entry.mode, dir_fd=directory)
-
-
-def _join(parent: str, name: str) -> str:
-    return f"{parent}/{name}" if parent else name
-
-
-def _components(path: str, wanted_by: str) -> list[str]:
-    """Return the names in `path` as seen from the top of the layer."""
-    if not path:
-        raise RefusedEntry(wanted_by, "an empty name")
-    parts = [part for part in path.split("/") if part and part != "."]
-    if ".." in parts:
-        raise RefusedEntry(wanted_by, 'a name with ".."')
-    return parts
-
-
-def _is_same(status: os.stat_result, directory: int, name: str) -> bool:
-    try:
-        other = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return (status.st_dev, status.st_ino) == (other.st_dev, other.st_ino)
-
-
-def _set_link_metadata(entry: tar.Entry, place: _Place) -> None:
-    """Set owner and times of what can't be opened: links, devices, fifos."""
-    directory, name, _ = place
-    os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
-    times = (entry.mtime_ns, entry.mtime_ns)
-    os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> None:
-    written = os.pwrite(fd, data, offset)
-    while written < len(data):
-        written += os.pwrite(fd, memoryview(data)[written:], offset + written)
