@@ -15,6 +15,7 @@ from minidock.fs.rooted import open_regular
 from minidock.fs.trees import Cursor
 from minidock.layers import archive as tar
 from minidock.layers import whiteouts, xattrs
+from minidock.layers.reading import NODE_KINDS, pieces, whole
 from minidock.linux import overlayfs
 from minidock.oci.content import Writer
 from minidock.values import NamedTuple
@@ -22,7 +23,6 @@ from minidock.values import NamedTuple
 ADDED, CHANGED, DELETED = "A", "C", "D"
 _SAME = ""  # a directory that was copied up and is as it was below
 
-_READ = 1 << 20
 _NANO = 1_000_000_000
 _MAX_PATH = 4000  # bytes; a deeper directory is not entered, as no layer could tell of it
 _NO_SKIP: frozenset[str] = frozenset()
@@ -337,32 +337,19 @@ class _LayerWriter:
             self._notes.append(f"{item.path!r}: was replaced while it was read")
             return
         try:
-            size = os.fstat(fd).st_size
+            size, data = pieces(fd)
             entry = self._entry(item, tar.FILE)._replace(size=size)
-            self._write(entry, self._contents(fd, size, item.path))
+            self._write(entry, whole(data, size))
+            if os.fstat(fd).st_size < size:
+                # The header with the size was written: like GNU tar, zeros make up for it.
+                self._notes.append(
+                    f"{item.path!r}: shrank while it was read; padded with zeros"
+                )
         finally:
             os.close(fd)
         self._size += size
 
-    def _contents(self, fd: int, size: int, path: str) -> Iterator[bytes]:
-        left = size
-        while left and (data := os.read(fd, min(left, _READ))):
-            left -= len(data)
-            yield data
-        if left:
-            # The header with the size is written: like GNU tar, make up for what is missing.
-            self._notes.append(f"{path!r}: shrank while it was read; padded with zeros")
-        while left:
-            data = bytes(min(left, _READ))
-            left -= len(data)
-            yield data
-
     def _add_node(self, item: _Item) -> None:
-        kinds = {
-            stat.S_IFCHR: tar.CHARACTER,
-            stat.S_IFBLK: tar.BLOCK_DEVICE,
-            stat.S_IFIFO: tar.FIFO,
-        }
         device = item.status.st_rdev
-        entry = self._entry(item, kinds[stat.S_IFMT(item.status.st_mode)])
+        entry = self._entry(item, NODE_KINDS[stat.S_IFMT(item.status.st_mode)])
         self._write(entry._replace(device=(os.major(device), os.minor(device))))

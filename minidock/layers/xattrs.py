@@ -11,9 +11,8 @@ import os
 
 from minidock.layers.compression import CorruptArchive
 
-_KEPT = frozenset(
-    ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
-)
+CAPABILITY = "security.capability"
+_KEPT = frozenset((CAPABILITY, "system.posix_acl_access", "system.posix_acl_default"))
 _NOT_HERE = (errno.ENOTSUP, errno.EPERM)
 _ABSENT = (errno.ENODATA, errno.ENOENT)
 
@@ -45,6 +44,16 @@ def read(path: str | int) -> dict[str, bytes]:
             if e.errno not in _ABSENT:
                 raise
     return found
+
+
+def read_capability(fd: int) -> dict[str, bytes]:
+    """Return the attribute that holds an open file's capabilities, if it has any."""
+    try:
+        return {CAPABILITY: os.getxattr(fd, CAPABILITY)}
+    except OSError as e:
+        if e.errno in _ABSENT or e.errno in _NOT_HERE:
+            return {}
+        raise
 
 
 def write(fd: int, name: str, value: bytes) -> bool:
