@@ -23,7 +23,7 @@ from typing import Any
 from minidock.errors import Conflict, InvalidArgument, MinidockError, NotFound, SystemFailure
 from minidock.fs import trees
 from minidock.fs.atomic import make_directory, read_file, write_file
-from minidock.linux import processes
+from minidock.linux import process_stat
 from minidock.oci.descriptor import json_list
 from minidock.oci.manifest import dump_json, load_json
 from minidock.oci.runtime import Process, Spec
@@ -161,7 +161,7 @@ class Containers:
         return Container(record, spec, self._status(record))
 
     def _status(self, record: Record) -> str:
-        if processes.living_since(record.pid) != record.start_time:
+        if process_stat.living_since(record.pid) != record.start_time:
             return STOPPED
         if os.path.exists(f"{self._directory(record.id)}/{launch.GATE}"):
             return CREATED
@@ -211,7 +211,7 @@ class Containers:
             return False
         try:
             # The descriptor is held: a pid with the right start time is the right process.
-            if processes.living_since(record.pid) != record.start_time:
+            if process_stat.living_since(record.pid) != record.start_time:
                 return False
             signal.pidfd_send_signal(pidfd, number)
         except ProcessLookupError:
@@ -303,7 +303,7 @@ def _signal(pid: int, number: int) -> None:
 
 def _await_end(record: Record) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while processes.living_since(record.pid) == record.start_time:
+    while process_stat.living_since(record.pid) == record.start_time:
         if time.monotonic() > deadline:
             raise SystemFailure("end the container", 110)
         time.sleep(_PAUSE)
