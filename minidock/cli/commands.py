@@ -36,6 +36,7 @@ _IMAGES = _entry("image_list", "images", "List images")
 _INFO = _entry("system_info", "info", "Display system-wide information")
 _KILL = _entry("container_state", "kill", "Kill one or more running containers")
 _LOGS = _entry("container_logs", "logs", "Fetch the logs of a container")
+_PAUSE = _entry("container_pause", "pause", "Pause all processes within one or more containers")
 _PORT = _entry(
     "container_show", "port", "List port mappings or a specific mapping for the container"
 )
@@ -47,8 +48,17 @@ _RM = _entry("container_state", "rm", "Remove one or more containers")
 _RMI = _entry("image_change", "rmi", "Remove one or more images")
 _RUN = _entry("container_run", "run", "Create and run a new container from an image")
 _START = _entry("container_attach", "start", "Start one or more stopped containers")
+_STATS = _entry(
+    "container_stats",
+    "stats",
+    "Display a live stream of container(s) resource usage statistics",
+)
 _STOP = _entry("container_state", "stop", "Stop one or more running containers")
 _TAG = _entry("image_change", "tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE")
+_TOP = _entry("container_top", "top", "Display the running processes of a container")
+_UNPAUSE = _entry(
+    "container_pause", "unpause", "Unpause all processes within one or more containers"
+)
 _WAIT = _entry(
     "container_state",
     "wait",
@@ -74,13 +84,17 @@ _CONTAINER = {
     "kill": _KILL,
     "logs": _LOGS,
     "ls": _PS,
+    "pause": _PAUSE,
     "port": _PORT,
     "rename": _RENAME,
     "restart": _RESTART,
     "rm": _RM,
     "run": _RUN,
     "start": _START,
+    "stats": _STATS,
     "stop": _STOP,
+    "top": _TOP,
+    "unpause": _UNPAUSE,
     "wait": _WAIT,
     "list": _alias(_PS),
     "ps": _alias(_PS),
@@ -133,14 +147,18 @@ _TABLE = {
     ),
     "kill": _KILL,
     "logs": _LOGS,
+    "pause": _PAUSE,
     "port": _PORT,
     "rename": _RENAME,
     "restart": _RESTART,
     "rm": _RM,
     "rmi": _RMI,
     "start": _START,
+    "stats": _STATS,
     "stop": _STOP,
     "tag": _TAG,
+    "top": _TOP,
+    "unpause": _UNPAUSE,
     "wait": _WAIT,
     "help": Entry("minidock.cli.help_topic", "help_", "Show a command's help", _UNLISTED),
 }

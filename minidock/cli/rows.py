@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the listing commands share: ids, ages, cut texts, and the choice of a format."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from minidock.cli.output import out, printable
@@ -19,11 +19,24 @@ def print_rows(
     rows: Iterable[Mapping[str, Any]],
     row_type: str,
 ) -> None:
-    """Print `rows` as ``--format`` asks; none and ``table`` mean a table of `columns`.
+    """Print `rows` as `render_rows` gives them."""
+    for text in render_rows(format, columns, fields, rows, row_type):
+        out(text.removesuffix("\n"))
 
-    `fields` are the names that a template may use, with their headers. A row may have further
-    values, which templates can use and JSON does not show. `row_type` is what docker's error
-    about a field that there is not calls a row.
+
+def render_rows(
+    format: str,
+    columns: tuple[str, ...],
+    fields: Mapping[str, str],
+    rows: Iterable[Mapping[str, Any]],
+    row_type: str,
+) -> Iterator[str]:
+    """Give `rows` as ``--format`` asks, newlines included, without control characters.
+
+    No format and ``table`` mean a table of `columns`. `fields` are the names that a template
+    may use, with their headers. A row may have further values, which templates can use and
+    JSON does not show. `row_type` is what docker's error about a field that there is not calls
+    a row.
     """
     if format in ("", "table"):
         cells = ([row[name] for name in columns] for row in rows)
@@ -34,8 +47,7 @@ def print_rows(
         )
     else:
         texts = format_rows(format, fields, rows, row_type=row_type)
-    for text in texts:
-        out(printable(text.removesuffix("\n")))
+    return map(printable, texts)
 
 
 def short_id(id: str, *, full: bool = False) -> str:

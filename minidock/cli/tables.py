@@ -9,17 +9,22 @@ _LEAST_WIDTH = 10
 """Of a column with its gap: docker's tabwriter settings."""
 
 
-def render_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return the table, a line for the headers and each row, with a newline at the end."""
-    return align(["\t".join(headers), *("\t".join(row) for row in rows)])
+def render_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], *, least: int = _LEAST_WIDTH
+) -> str:
+    """Return the table, a line for the headers and each row, with a newline at the end.
+
+    A column, with the gap to the next one, is at least `least` characters wide.
+    """
+    return align(["\t".join(headers), *("\t".join(row) for row in rows)], least=least)
 
 
-def align(lines: Iterable[str]) -> str:
-    """Return `lines` with their tab-separated cells padded to columns."""
+def align(lines: Iterable[str], *, least: int = _LEAST_WIDTH) -> str:
+    """Return `lines` with their tab-separated cells padded to columns; see `render_table`."""
     rows = [line.split("\t") for line in lines]
     columns = max((len(row) for row in rows), default=0)
     widths = [
-        max([_LEAST_WIDTH, *(len(row[i]) + _GAP for row in rows if len(row) > i + 1)])
+        max([least, *(len(row[i]) + _GAP for row in rows if len(row) > i + 1)])
         for i in range(columns)
     ]
     return "".join(

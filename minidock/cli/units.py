@@ -3,6 +3,8 @@
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 
+_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -12,11 +14,24 @@ def human_size(size: float, digits: int = 3) -> str:
     >>> human_size(623_400_000), human_size(0), human_size(1234, 4)
     ('623MB', '0B', '1.234kB')
     """
+    return _scaled(size, 1000, _UNITS, digits)
+
+
+def binary_size(size: float) -> str:
+    """Return `size` bytes in powers of 1024 with four significant digits.
+
+    >>> binary_size(25_274_892_288), binary_size(0)
+    ('23.54GiB', '0B')
+    """
+    return _scaled(size, 1024, _BINARY_UNITS, 4)
+
+
+def _scaled(size: float, step: int, units: tuple[str, ...], digits: int) -> str:
     unit = 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size /= 1000
+    while size >= step and unit < len(units) - 1:
+        size /= step
         unit += 1
-    return f"{size:.{digits}g}{_UNITS[unit]}"
+    return f"{size:.{digits}g}{units[unit]}"
 
 
 def human_duration(seconds: float) -> str:

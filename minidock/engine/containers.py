@@ -30,7 +30,14 @@ from minidock.engine.records import (
     resources_config,
 )
 from minidock.engine.resolve import ImageNotFound, Resolved, resolve
-from minidock.engine.views import ChangeView, ContainerView, Finished, LogLine, PortView
+from minidock.engine.views import (
+    ChangeView,
+    ContainerView,
+    Finished,
+    LogLine,
+    PortView,
+    ProcessTable,
+)
 from minidock.errors import (
     Conflict,
     InvalidArgument,
@@ -55,6 +62,7 @@ from minidock.store.images import StoredImage
 from minidock.store.store import Store
 
 if TYPE_CHECKING:
+    from minidock.engine.stats import Sampler
     from minidock.runtime.channel import Connection
 
 STOP_TIMEOUT = 10
@@ -406,6 +414,27 @@ class Containers:
                 raise StillRunning(container)  # started again meanwhile
             cgroups.remove(state.cgroups)  # of a start that was killed
             self._store.containers.remove(container)
+
+    def stats(self, names: tuple[str, ...] = (), everything: bool = False) -> "Sampler":
+        """Return what measures containers: those named, or all that run, or all there are.
+
+        Raises:
+            ContainerNotFound, AmbiguousId
+        """
+        from minidock.engine.stats import Sampler  # only stats needs it
+
+        return Sampler(self._config, self._store, names, everything=everything)
+
+    def top(self, name: str, options: tuple[str, ...] = ()) -> ProcessTable:
+        """Return the processes of a running container, as ps(1) with `options` shows them.
+
+        Raises:
+            NotRunning
+            UnsupportedOption: not among the shapes of ps(1) that there are.
+        """
+        from minidock.engine.top import list_processes  # only top needs it
+
+        return list_processes(*self._find(name), options)
 
     def port(self, name: str) -> tuple[PortView, ...]:
         """Return the published ports of a running container."""

@@ -114,3 +114,31 @@ class Finished(NamedTuple):
     """How an attached session ended: the status, or None after the detach keys."""
 
     status: int | None
+
+
+class StatsView(NamedTuple):
+    """One row of ``stats``; `asked` is how the user named the container, or its id.
+
+    `cpu` is in percent of one processor, None without an earlier sample to compare with. Bytes
+    are sums since the start, but for `memory` and `memory_limit`, which are of this moment.
+    A container that does not run has 0 everywhere.
+    """
+
+    id: str
+    name: str
+    asked: str
+    cpu: float | None = 0.0
+    memory: int = 0
+    memory_limit: int = 0
+    received: int = 0
+    sent: int = 0
+    read: int = 0
+    written: int = 0
+    tasks: int = 0
+
+
+class ProcessTable(NamedTuple):
+    """What ``top`` shows: headers, and a row for each process."""
+
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]

@@ -381,6 +381,12 @@ def _processes(directory: str) -> list[int]:
         return []
 
 
+def processes(paths: Sequence[str]) -> tuple[int, ...]:
+    """Return the pids of the processes in a cgroup and below it, lowest first."""
+    found = {pid for path in paths for part in _tree(path) for pid in _processes(part)}
+    return tuple(sorted(found))
+
+
 def _kill_process(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
