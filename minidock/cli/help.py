@@ -2,7 +2,6 @@
 """Help texts in docker's layout."""
 
 import os
-import textwrap
 from collections.abc import Iterable
 
 from minidock.cli.flags import Flag
@@ -40,6 +39,8 @@ def _spelling(flag: Flag) -> str:
 
 
 def _wrap(text: str, column: int) -> list[str]:
+    import textwrap  # only help needs it
+
     try:
         width = os.get_terminal_size().columns
     except OSError:

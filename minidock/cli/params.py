@@ -23,7 +23,7 @@ _ARCHITECTURES = {
 _KNOWN = frozenset(
     ("386", "amd64", "arm", "arm64", "loong64", "mips64le", "ppc64le", "riscv64", "s390x")
 )
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
+_SIZE = r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?"
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
@@ -59,7 +59,7 @@ def _host_architecture() -> str:
 
 def parse_size(text: str) -> int:
     """Return bytes: ``64m`` and ``64MiB`` are 64 · 1024²; raise InvalidArgument."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if not match:
         raise InvalidArgument(f"invalid size: '{text}'")
     return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])

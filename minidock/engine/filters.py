@@ -16,9 +16,9 @@ from minidock.oci.digest import hex_of
 from minidock.oci.reference import parse_reference
 from minidock.store.store import Store
 
-_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
-_AGE_PART = re.compile(r"([0-9]{1,9})([hms])")
-_AGE = re.compile(r"(?:[0-9]{1,9}[hms])+")
+_SECONDS = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
+_AGE_PART = r"([0-9]{1,9})([hms])"
+_AGE = r"(?:[0-9]{1,9}[hms])+"
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 
 STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
@@ -164,10 +164,12 @@ def _created(store: Store, name: str) -> float:
 
 def _moment(text: str) -> float:
     """Return the seconds since the epoch of such a number, an RFC 3339 time or an age (24h)."""
-    if _SECONDS.fullmatch(text):
+    if re.fullmatch(_SECONDS, text):
         return float(text)
-    if _AGE.fullmatch(text):
-        return time.time() - sum(int(n) * _UNITS[unit] for n, unit in _AGE_PART.findall(text))
+    if re.fullmatch(_AGE, text):
+        return time.time() - sum(
+            int(n) * _UNITS[unit] for n, unit in re.findall(_AGE_PART, text)
+        )
     if parse_rfc3339(text) > 0:
         return parse_rfc3339(text)
     raise InvalidFilter(f"until={text}")

@@ -24,9 +24,7 @@ from minidock.linux.process_stat import living_since
 from minidock.store.containers import EXITED, PAUSED, RUNNING, Container, ContainerState
 from minidock.store.unpacked import boot_id
 
-_SIGNAL = re.compile(
-    r"(?:SIG)?([A-Z]+[0-9]?|[0-9]{1,3})((?<=RTMIN)\+[0-9]+|(?<=RTMAX)-[0-9]+)?"
-)
+_SIGNAL = r"(?:SIG)?([A-Z]+[0-9]?|[0-9]{1,3})((?<=RTMIN)\+[0-9]+|(?<=RTMAX)-[0-9]+)?"
 UNKNOWN_EXIT = 255
 RECORD_WAIT = 10.0
 """Seconds that a monitor may take from the end of init to the record of it."""
@@ -48,7 +46,7 @@ class InvalidSignal(InvalidArgument):
 
 def parse_signal(text: str) -> int:
     """Return the number of a signal given as 9, KILL or SIGKILL; raise InvalidSignal."""
-    match = _SIGNAL.fullmatch(text.upper())
+    match = re.fullmatch(_SIGNAL, text.upper())
     if match is None:
         raise InvalidSignal(text)
     name, offset = match[1], int(match[2] or 0)

@@ -3,12 +3,11 @@
 
 import contextlib
 import os
-from binascii import hexlify
 
 
 def random_hex(size: int) -> str:
     """Return 2 × `size` random hexadecimal digits."""
-    return hexlify(os.urandom(size)).decode("ascii")
+    return os.urandom(size).hex()
 
 
 def write_file(path: str, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
