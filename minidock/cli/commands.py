@@ -9,6 +9,9 @@ from minidock.cli.session import Session
 
 PROGRAM = "minidock"
 
+VARIABLE = "_MINIDOCK_COMPLETE"
+"""Set by the shell that wants to know what may follow; see completion.py."""
+
 _COMMON = "Common Commands"
 _MANAGEMENT = "Management Commands"
 _UNLISTED = ""
@@ -115,6 +118,12 @@ _IMAGE = {
 }
 
 
+_COMPLETION = {
+    shell: _entry("completion", shell, f"Generate the autocompletion script for {shell}")
+    for shell in ("bash", "fish", "zsh")
+}
+
+completion = Group("Generate the autocompletion script for a shell", _COMPLETION)
 container = Group("Manage containers", _CONTAINER)
 image = Group("Manage images", _IMAGE)
 system = Group("Manage minidock", {"info": _INFO})
@@ -160,6 +169,7 @@ _TABLE = {
     "top": _TOP,
     "unpause": _UNPAUSE,
     "wait": _WAIT,
+    "completion": _group("completion", "")._replace(section=_UNLISTED),
     "help": Entry("minidock.cli.help_topic", "help_", "Show a command's help", _UNLISTED),
 }
 

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from minidock.cli.commands import PROGRAM, root
+from minidock.cli.commands import PROGRAM, VARIABLE, root
 from minidock.cli.failures import CommandFailed, StdoutClosed, UsageError, exit_status
 from minidock.cli.help import see_help
 from minidock.cli.output import err, prepare, printable, report
@@ -20,6 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = Session()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        if instruction := session.environment.get(VARIABLE):
+            from minidock.cli.completion import complete  # only the shell's script asks
+
+            return complete(session, instruction)
         return root.run(session, PROGRAM, words)
     except UsageError as e:
         _explain_usage(e)
