@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs on images."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
 from minidock.engine.options import ListImages, PullOptions
-from minidock.engine.removal import Removal, User, plan_by_id, plan_by_name
 from minidock.engine.resolve import Resolved, resolve
 from minidock.engine.views import HistoryView, ImageView, Pulled, Removed
 from minidock.errors import DataCorrupted, InvalidArgument, NotFound
@@ -15,6 +14,9 @@ from minidock.progress import Progress
 from minidock.store.containers import PAUSED, RUNNING, ContainerNotFound
 from minidock.store.images import ImageEntry, Transaction
 from minidock.store.store import Store
+
+if TYPE_CHECKING:
+    from minidock.engine.removal import Removal, User
 
 
 class Images:
@@ -95,7 +97,9 @@ class Images:
 
     def _plan_removal(
         self, tx: Transaction, resolved: Resolved, name: str, force: bool
-    ) -> Removal:
+    ) -> "Removal":
+        from minidock.engine.removal import plan_by_id, plan_by_name  # only rmi needs it
+
         image = resolved.entry.id
         siblings = [entry for entry in tx.entries if entry.id == image]
         references = [entry.name for entry in siblings if entry.name]
@@ -123,8 +127,9 @@ class Images:
             if diff_id in gone
         )
 
-    def _users(self, image: Digest) -> tuple[User, ...]:
+    def _users(self, image: Digest) -> "tuple[User, ...]":
         from minidock.engine import liveness  # images needs no runtime
+        from minidock.engine.removal import User  # only rmi needs it
 
         users = []
         for container in self._store.containers.all():

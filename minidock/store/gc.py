@@ -33,11 +33,6 @@ class _Marks:
         self.chains: set[str] = {hex_of(EMPTY_CHAIN)}
 
 
-def lease(layout: Layout) -> Lock:
-    """Return the shared lock under which blobs and layers are safe from gc."""
-    return Lock(layout.gc_lock, shared=True)
-
-
 def collect(
     layout: Layout,
     blobs: BlobStore,

@@ -2,16 +2,20 @@
 """The whole store of one root."""
 
 import os
+from typing import TYPE_CHECKING
 
 from minidock.errors import SystemFailure
 from minidock.fs.atomic import make_directory, write_file
 from minidock.fs.locks import Lock
-from minidock.store import gc, scratch
+from minidock.store import scratch
 from minidock.store.blobs import BlobStore
 from minidock.store.containers import ContainerStore
 from minidock.store.images import ImageStore
 from minidock.store.layout import Layout
 from minidock.store.unpacked import UnpackedStore
+
+if TYPE_CHECKING:
+    from minidock.store.gc import Collected
 
 _EMPTY_INDEX = (
     b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
@@ -48,10 +52,12 @@ class Store:
 
     def lease(self) -> Lock:
         """Return the shared lock under which blobs and layers are safe from gc."""
-        return gc.lease(self.layout)
+        return Lock(self.layout.gc_lock, shared=True)
 
-    def collect(self) -> gc.Collected | None:
+    def collect(self) -> "Collected | None":
         """Delete what nothing refers to; None, and nothing done, while a lease is held."""
+        from minidock.store import gc  # most commands make no garbage
+
         return gc.collect(self.layout, self.blobs, self.images, self.unpacked, self.containers)
 
     def sync(self) -> None:

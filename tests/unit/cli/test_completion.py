@@ -57,8 +57,8 @@ def plain(*names: str) -> list[str]:
     ("words", "expected"),
     [
         (["ren"], ["rename"]),
-        (["st"], ["start", "stop"]),
-        (["container", "re"], ["rename", "restart"]),  # not remove, an alias
+        (["ima"], ["images", "image"]),
+        (["container", "l"], ["logs", "ls"]),  # not list, an alias
         (["nosuch", "x"], []),
         (["stop", ""], ["web", "worker"]),
         (["stop", "wo"], ["worker"]),
