@@ -62,6 +62,7 @@ _TOP = _entry("container_top", "top", "Display the running processes of a contai
 _UNPAUSE = _entry(
     "container_pause", "unpause", "Unpause all processes within one or more containers"
 )
+_UPDATE = _entry("container_update", "update", "Update configuration of one or more containers")
 _WAIT = _entry(
     "container_state",
     "wait",
@@ -98,6 +99,7 @@ _CONTAINER = {
     "stop": _STOP,
     "top": _TOP,
     "unpause": _UNPAUSE,
+    "update": _UPDATE,
     "wait": _WAIT,
     "list": _alias(_PS),
     "ps": _alias(_PS),
@@ -168,6 +170,7 @@ _TABLE = {
     "tag": _TAG,
     "top": _TOP,
     "unpause": _UNPAUSE,
+    "update": _UPDATE,
     "wait": _WAIT,
     "completion": _group("completion", "")._replace(section=_UNLISTED),
     "help": Entry("minidock.cli.help_topic", "help_", "Show a command's help", _UNLISTED),

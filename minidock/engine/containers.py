@@ -21,6 +21,7 @@ from minidock.engine.options import (
     PullOptions,
     Resources,
     Streams,
+    UpdateOptions,
 )
 from minidock.engine.reconcile import reconcile
 from minidock.engine.records import (
@@ -338,8 +339,8 @@ class Containers:
         number = liveness.parse_signal(signal)
         if not liveness.signal_init(state, number):
             raise liveness.NotRunning(container, f"Cannot kill container: {name}: ")
-        handled = container.record.config.get("StopSignal")
-        if not handled or number in (SIGKILL, liveness.parse_signal(handled)):
+        config = container.record.config
+        if not config.get("StopSignal") or number in (SIGKILL, liveness.stop_signal(config)):
             self._resume(container, state)
         if number == SIGKILL:
             _end_now(state)
@@ -368,6 +369,17 @@ class Containers:
         from minidock.engine.pause import unpause  # only unpause needs it
 
         unpause(self._find(name)[0])
+
+    def update(self, name: str, options: UpdateOptions) -> tuple[str, ...]:
+        """Change the limits and the restart policy of a container; return warnings.
+
+        Raises:
+            InvalidArgument: a value that can't be meant.
+            UpdateRefused: it contradicts what the container has, or the kernel refuses.
+        """
+        from minidock.engine.update import update  # only update needs it
+
+        return update(self._find(name)[0], options)
 
     def wait(self, name: str) -> int:
         """Return the exit status of a container once it has one."""

@@ -175,6 +175,13 @@ class CreateOptions(NamedTuple):
     annotations: Mapping[str, str] = {}
 
 
+class UpdateOptions(NamedTuple):
+    """What to change of a container: limits other than those of Resources(), and the rest."""
+
+    resources: Resources = Resources()
+    restart: RestartPolicy | None = None
+
+
 class ExecOptions(NamedTuple):
     """A command to run in a running container; `env` as in CreateOptions."""
 

@@ -44,7 +44,7 @@ def pause(container: Container) -> None:
         FreezerMissing: there is no cgroup for it here.
         CgroupFailure: the kernel refuses; the container goes on.
     """
-    with _freeze_lock(container), container.lock():
+    with freeze_lock(container), container.lock():
         state = container.state
         if state.status == PAUSED:
             raise AlreadyPaused(container)
@@ -61,7 +61,7 @@ def pause(container: Container) -> None:
 
 def unpause(container: Container) -> None:
     """Let the processes of a paused container go on; raise NotPaused or CgroupFailure."""
-    with _freeze_lock(container):
+    with freeze_lock(container):
         if not resume(container):
             raise NotPaused(container)
 
@@ -88,7 +88,7 @@ def frozen(container: Container, state: ContainerState, wanted: bool) -> Iterato
         return
     # One at a time: the first to finish would let the container go on under the second. And
     # whatever ends this process, the container must not stay as it is.
-    with _freeze_lock(container):
+    with freeze_lock(container):
         state = container.state
         if state.status != RUNNING:
             yield
@@ -105,7 +105,8 @@ def thaw(state: ContainerState) -> None:
 
 
 @contextlib.contextmanager
-def _freeze_lock(container: Container) -> Iterator[None]:
+def freeze_lock(container: Container) -> Iterator[None]:
+    """Hold the lock of who stops a container, or lets it go; raise ContainerNotFound."""
     lock = Lock(container.file("freeze.lock"))
     try:
         lock.__enter__()

@@ -12,6 +12,7 @@ from minidock.engine.options import (
     CreateOptions,
     HealthCheck,
     Resources,
+    RestartPolicy,
     TmpfsMount,
 )
 from minidock.errors import DataCorrupted, InvalidArgument
@@ -111,10 +112,7 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
         "NetworkMode": options.network,
         "PortBindings": bindings,
         "PublishAllPorts": options.publish_all,
-        "RestartPolicy": {
-            "Name": options.restart.name,
-            "MaximumRetryCount": options.restart.maximum,
-        },
+        "RestartPolicy": restart_config(options.restart),
         "AutoRemove": options.remove,
         "CapAdd": list(options.cap_add),
         "CapDrop": list(options.cap_drop),
@@ -152,6 +150,7 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
             for limit in options.ulimits
         ],
         **resources_config(options.resources),
+        "MemorySwap": options.resources.memory_swap or 2 * options.resources.memory,
     }
 
 
@@ -160,7 +159,7 @@ def resources_config(resources: Resources) -> dict[str, Any]:
     swappiness = resources.memory_swappiness
     return {
         "Memory": resources.memory,
-        "MemorySwap": resources.memory_swap or 2 * resources.memory,
+        "MemorySwap": resources.memory_swap,
         "MemoryReservation": resources.memory_reservation,
         "MemorySwappiness": None if swappiness < 0 else swappiness,
         "OomKillDisable": resources.oom_kill_disable,
@@ -175,12 +174,17 @@ def resources_config(resources: Resources) -> dict[str, Any]:
     }
 
 
-_UNLIMITED = resources_config(Resources())
+UNLIMITED = resources_config(Resources())
 
 
 def is_limited(host: Mapping[str, Any]) -> bool:
     """Tell whether a HostConfig limits what the container may use."""
-    return any(host.get(key, value) != value for key, value in _UNLIMITED.items())
+    return any(host.get(key, value) != value for key, value in UNLIMITED.items())
+
+
+def restart_config(policy: RestartPolicy) -> dict[str, Any]:
+    """Return docker's RestartPolicy."""
+    return {"Name": policy.name, "MaximumRetryCount": policy.maximum}
 
 
 def _healthcheck(wanted: HealthCheck | None, image: object) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -48,8 +48,12 @@ class Cgroup(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def create(plan: CgroupPlan) -> Cgroup:
-    """Make the directories and apply the settings; what fails becomes a warning."""
+def create(plan: CgroupPlan, *, strict: bool = False) -> Cgroup:
+    """Make the directories and apply the settings; what fails becomes a warning.
+
+    Raises:
+        CgroupFailure: with `strict`, a value is refused by a file that is there.
+    """
     paths = []
     warnings = list(plan.warnings)
     devices_enforced = False
@@ -65,6 +69,8 @@ def create(plan: CgroupPlan) -> Cgroup:
         for name, error in refused.items():
             warnings += _warnings(group, (name,), error)
         failures = _apply(group, without=refused)
+        if strict:
+            _raise_refusal(group, failures)
         warnings += _explain(group, failures)
         if group.devices:
             refusal = _filter_devices(group)
@@ -176,6 +182,13 @@ def _filter_devices(group: Group) -> OSError | None:
     return None
 
 
+def _raise_refusal(group: Group, failures: dict[str, OSError]) -> None:
+    for file, error in failures.items():
+        if error.errno != errno.ENOENT:
+            path = f"{group.path}/{file}"
+            raise CgroupFailure("change cgroup", error.errno or 0, path=path) from error
+
+
 def _explain(group: Group, failures: dict[str, OSError]) -> list[str]:
     warnings = []
     for file, error in failures.items():
@@ -209,6 +222,28 @@ def join(paths: Sequence[str], pid: int) -> None:
             _write(f"{path}/cgroup.procs", str(pid))
         except OSError as e:
             raise CgroupFailure("join cgroup", e.errno or 0, path=path) from e
+
+
+def gather(members: Callable[[], Iterable[int]], paths: Sequence[str]) -> None:
+    """Move all processes that `members` returns into the cgroup with `paths`.
+
+    It is asked again and again, as they may fork meanwhile; it is best to freeze them before.
+
+    Raises:
+        CgroupFailure: a cgroup refuses, or after 10 seconds some are still missing.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    for path in paths:
+        while missing := set(members()) - set(processes((path,))):
+            if time.monotonic() > deadline:
+                raise CgroupFailure("join cgroup", errno.EBUSY, path=path)
+            for pid in missing:
+                try:
+                    _write(f"{path}/cgroup.procs", str(pid))
+                except ProcessLookupError:
+                    pass  # it has ended
+                except OSError as e:
+                    raise CgroupFailure("join cgroup", e.errno or 0, path=path) from e
 
 
 def entrances(paths: Sequence[str]) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ class NameTaken(Conflict):
 
 
 class ContainerRecord(NamedTuple):
-    """What a container is, never changed.
+    """What a container is; only `host` changes, by Container.set_host.
 
     `image` is as the user typed it, `image_id` the config's digest, `layers` lowest first.
     `config` and `host` are in the shape of docker's Config and HostConfig.
@@ -251,6 +251,28 @@ class Container(NamedTuple):
             yield
         finally:
             lock.release()
+
+    def reread(self) -> "Container":
+        """Return the container as it is recorded now.
+
+        Raises:
+            ContainerNotFound: it was removed meanwhile.
+            DataCorrupted: the record can't be read.
+        """
+        try:
+            raw = read_file(f"{self.directory}/container.json")
+        except FileNotFoundError as e:
+            raise ContainerNotFound(self.id) from e
+        return self._replace(record=ContainerRecord.from_json(raw))
+
+    def set_host(self, host: Mapping[str, Any]) -> None:
+        """Replace the HostConfig in the record; the caller holds the lock.
+
+        It is on disk when this returns, but for a container that ends with its run.
+        """
+        record = self.record._replace(host=host)
+        durable = not host.get("AutoRemove")
+        write_file(f"{self.directory}/container.json", record.to_json(), durable=durable)
 
     @property
     def state(self) -> ContainerState:

@@ -14,7 +14,7 @@
       chains/HEX/diff/            the topmost layer of a stack, see chains.py; HEX from the
                                   chain id
       containers/ID/
-        container.json            written once
+        container.json            written once; rewritten whole by update
         state.json                rewritten whole
         name                      the container's name
         lock                      flock: held while the state changes
