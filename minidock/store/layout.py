@@ -23,7 +23,7 @@
         config.json               the runtime spec of the last start
         container.log             json-file log
         attach.sock               the monitor's socket
-        freeze.lock               flock: held by a commit that has frozen the container
+        freeze.lock               flock: held by who freezes the container, or lets it go on
         monitor.error             what went wrong in the monitor with nobody to tell
         hosts hostname resolv.conf
       names/NAME                  symbolic link to a container id: creating it takes the name

@@ -14,6 +14,7 @@ from minidock.engine.options import (
     LogOptions,
     PullOptions,
     Streams,
+    UpdateOptions,
 )
 from minidock.engine.views import (
     ChangeView,
@@ -23,8 +24,10 @@ from minidock.engine.views import (
     ImageView,
     LogLine,
     PortView,
+    ProcessTable,
     Pulled,
     Removed,
+    StatsView,
 )
 from minidock.errors import Conflict, NotFound
 from minidock.oci.digest import Digest, digest_of
@@ -102,6 +105,8 @@ class FakeContainers:
         self.lines: tuple[LogLine, ...] = ()
         self.ports: tuple[PortView, ...] = ()
         self.changes: tuple[ChangeView, ...] = ()
+        self.samples: tuple[tuple[StatsView, ...], ...] = ()
+        self.warnings: tuple[str, ...] = ()
 
     def _find(self, name: str) -> str:
         if name not in self.running | self.stopped:
@@ -185,6 +190,26 @@ class FakeContainers:
     def kill(self, name: str, signal: str) -> None:
         self._call("kill", name, signal)
 
+    def pause(self, name: str) -> None:
+        self._call("pause", name)
+
+    def unpause(self, name: str) -> None:
+        self._call("unpause", name)
+
+    def update(self, name: str, options: UpdateOptions) -> tuple[str, ...]:
+        self._call("update", name, options)
+        return self.warnings
+
+    def top(self, name: str, options: tuple[str, ...]) -> ProcessTable:
+        self._call("top", name, options)
+        return ProcessTable(("PID", "CMD"), (("7", "sh\t\x1b[31m"),))
+
+    def stats(self, names: tuple[str, ...], everything: bool) -> "FakeSampler":
+        self.calls.append(Call("stats", (names, everything)))
+        for name in names:
+            self._find(name)
+        return FakeSampler(self.samples)
+
     def wait(self, name: str) -> int:
         self._find(name)
         return 3
@@ -209,6 +234,16 @@ class FakeContainers:
     def commit(self, name: str, options: CommitOptions) -> Digest:
         self._call("commit", name, options)
         return IMAGE_ID
+
+
+class FakeSampler:
+    """Gives the samples it was made with, the last one for ever."""
+
+    def __init__(self, samples: tuple[tuple[StatsView, ...], ...]) -> None:
+        self._samples = list(samples)
+
+    def sample(self) -> tuple[StatsView, ...]:
+        return self._samples.pop(0) if len(self._samples) > 1 else self._samples[0]
 
 
 class FakeSystem:
