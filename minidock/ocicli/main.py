@@ -46,6 +46,8 @@ def main(words: Sequence[str]) -> int:
         log.failure(SystemFailure.of("minidock-runtime", e))
     except KeyboardInterrupt:
         return 130
+    except Exception as e:  # noqa: BLE001 - an engine takes one line, not a traceback
+        log.failure(MinidockError(f"internal error: {type(e).__name__}: {e}"))
     return _FAILURE
 
 

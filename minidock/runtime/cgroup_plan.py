@@ -15,21 +15,17 @@ _NAME = "minidock"
 
 
 class DeviceRule(NamedTuple):
-    """Devices that a container may use, or must not; what no rule is about is denied.
+    """Devices that a container may use; everything else is denied.
 
-    `kind` is c or b, a for all devices, -1 as a number means all, `access` is a subset of rwm.
-    Of two rules for one device the later is in force.
+    `kind` is c or b, -1 as a number means all, `access` is a subset of rwm.
     """
 
     kind: str
     major: int
     minor: int
     access: str = "rwm"
-    allow: bool = True
 
     def __str__(self) -> str:
-        if self.kind == "a":
-            return self.kind
         major, minor = ("*" if number < 0 else number for number in (self.major, self.minor))
         return f"{self.kind} {major}:{minor} {self.access}"
 
@@ -273,7 +269,7 @@ def plan(
         if controllers:
             settings = tuple(setting for name in controllers for setting in v1[name])
             path = f"{hierarchy.directory}/{_NAME}/{container_id}"
-            inherit = _CPUSET_FILES if "cpuset" in controllers else ()
+            inherit = CPUSET_FILES if "cpuset" in controllers else ()
             groups.append(Group(path, controllers, settings, inherit=inherit))
             wanted.difference_update(controllers)
     warnings = [_UNLIMITED_OOM] if limits.oom_kill_disable and not limits.memory else []
@@ -300,7 +296,7 @@ def oom_file(layout: Layout, container_id: str) -> str:
     return ""
 
 
-_CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
+CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
 _V1_NAMES = {"io": "blkio"}
 _V2_NAMES = {"blkio": "io"}
 
@@ -323,11 +319,8 @@ def _v1_settings(
 def _v1_devices(devices: Sequence[DeviceRule]) -> tuple[Setting, ...]:
     if not devices:
         return ()
-    rules = (
-        Setting("devices.allow" if rule.allow else "devices.deny", str(rule))
-        for rule in devices
-    )
-    return (Setting("devices.deny", "a"), *rules)
+    allowed = (Setting("devices.allow", str(rule)) for rule in devices)
+    return (Setting("devices.deny", "a"), *allowed)
 
 
 def _v1_memory(limits: Limits) -> tuple[Setting, ...]:
@@ -365,7 +358,7 @@ def _v1_cpu(limits: Limits) -> tuple[Setting, ...]:
 
 def _cpuset(limits: Limits) -> tuple[Setting, ...]:
     values = (limits.cpuset_cpus, limits.cpuset_mems)
-    pairs = zip(_CPUSET_FILES, values, strict=True)
+    pairs = zip(CPUSET_FILES, values, strict=True)
     return tuple(Setting(file, value) for file, value in pairs if value)
 
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from minidock.oci.runtime import Linux, Mount, Spec
 from minidock.runtime import cgroup_plan, oci_resources
-from minidock.runtime.cgroup_plan import CgroupPlan, Group, Hierarchy, Layout
-
-_UNSET_CPUSET = "cpuset"  # its groups take nobody in before they are told processors
+from minidock.runtime.cgroup_plan import CPUSET_FILES, CgroupPlan, Group, Hierarchy, Layout
 
 
 def plan(layout: Layout, container_id: str, linux: Linux) -> CgroupPlan:
@@ -17,11 +15,11 @@ def plan(layout: Layout, container_id: str, linux: Linux) -> CgroupPlan:
     In version 1 the container joins all hierarchies, for whoever reads its usage there. An
     absolute path is below the mounts, a relative one below the caller's own groups.
     """
-    limits, devices = oci_resources.from_spec(linux.resources)
+    wanted = oci_resources.from_spec(linux.resources)
     path = linux.cgroups_path or container_id
     if path.startswith("/"):
         layout = at_mounts(layout)
-    made = cgroup_plan.plan(layout, container_id, limits, devices)
+    made = cgroup_plan.plan(layout, container_id, wanted.limits, wanted.devices)
     usual = cgroup_plan.cgroups_path(layout, container_id).strip("/")
     inside = os.path.normpath(f"/{path}").strip("/")
     groups = [
@@ -30,10 +28,11 @@ def plan(layout: Layout, container_id: str, linux: Linux) -> CgroupPlan:
     ]
     taken = {group.path for group in groups}
     for hierarchy in layout.v1:
-        group = Group(f"{hierarchy.directory}/{inside}", hierarchy.controllers, ())
-        if group.path not in taken and _UNSET_CPUSET not in hierarchy.controllers:
-            groups.append(group)
-    return made._replace(groups=tuple(groups))
+        inherit = CPUSET_FILES if "cpuset" in hierarchy.controllers else ()
+        path = f"{hierarchy.directory}/{inside}"
+        if path not in taken:
+            groups.append(Group(path, hierarchy.controllers, (), inherit=inherit))
+    return CgroupPlan(tuple(groups), (*wanted.warnings, *made.warnings))
 
 
 def show_own(spec: Spec, groups: Sequence[Group]) -> Spec:
