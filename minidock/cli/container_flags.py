@@ -114,7 +114,6 @@ NO_EFFECT_YET = (
     "--oom-score-adj",
     "--pid",
     "--restart",
-    "--runtime",
     "--shm-size",
     "--sysctl",
     "--ulimit",

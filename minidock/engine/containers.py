@@ -25,6 +25,7 @@ from minidock.engine.options import (
 )
 from minidock.engine.reconcile import reconcile
 from minidock.engine.records import (
+    DEFAULT_RUNTIME,
     container_config,
     host_config,
     published,
@@ -107,6 +108,10 @@ class Containers:
                 f"network {options.network} not found", hint="there are bridge, host and none"
             )
         _check(options)
+        if options.runtime not in ("", DEFAULT_RUNTIME):
+            from minidock.engine import runtimes  # few containers have another runtime
+
+            runtimes.check(options.runtime)
         with self._store.lease():
             resolved = self._image(options, progress)
             stored = self._store.images.read(resolved.entry.manifest)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from minidock.config import Config
 from minidock.engine import liveness
 from minidock.engine.execution import Security, contained, seccomp_document, security_of
-from minidock.engine.records import binds_of, is_limited, publish_of, tmpfs_of
+from minidock.engine.records import DEFAULT_RUNTIME, binds_of, is_limited, publish_of, tmpfs_of
 from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
 from minidock.fs.rooted import RootedDir
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from minidock.network.bridge import Bridge
     from minidock.network.leases import Endpoint
     from minidock.network.reservation import Reservation
+    from minidock.runtime.other_runtime import OtherLaunched
 
 USUAL_ROOT = "/var/lib/minidock"
 
@@ -71,7 +72,7 @@ class Starter:
         self._hierarchies = cgroup_plan.Layout()
         self._reservation: Reservation | None = None
         self._endpoint: Endpoint | None = None
-        self._launched: Launched | None = None
+        self._launched: Launched | OtherLaunched | None = None
         self._warnings: tuple[str, ...] = ()
         self._limits = _limits(container.record.host)
 
@@ -88,6 +89,10 @@ class Starter:
         config, host = container.record.config, container.record.host
         self._state = container.state
         self._hierarchies = cgroup_plan.discover()
+        if has_other_runtime(self._container):
+            from minidock.engine import runtimes  # few containers have another runtime
+
+            self._hierarchies = runtimes.layout_of(self._hierarchies)
         logged = host["LogConfig"]["Type"] != "none"
         plan = monitor.MonitorPlan(
             container=container.id,
@@ -102,7 +107,7 @@ class Starter:
 
     # In the monitor from here on.
 
-    def create(self, stdio: Stdio | None) -> Launched:
+    def create(self, stdio: Stdio | None) -> "Launched | OtherLaunched":
         """Assemble the root, the network's side and the process; leave it waiting."""
         try:
             security = security_of(self._container.record.host, self._store.layout.cache)
@@ -112,12 +117,19 @@ class Starter:
             try:
                 self._prepare_network()
                 bundle = self._bundle(root, security)
-                self._launched = launch(bundle, stdio)
+                self._launched = self._launch(bundle, stdio)
             finally:
                 os.close(root)
         except OSError as e:
             raise SystemFailure.of("start the container", e) from e
         return self._launched
+
+    def _launch(self, bundle: Bundle, stdio: Stdio | None) -> "Launched | OtherLaunched":
+        if not has_other_runtime(self._container):
+            return launch(bundle, stdio)
+        from minidock.engine import runtimes  # few containers have another runtime
+
+        return runtimes.create(self._container, bundle, stdio)
 
     def _mount(self, *, nodev: bool) -> int:
         container = self._container
@@ -132,6 +144,10 @@ class Starter:
         plan = cgroup_plan.plan(
             self._hierarchies, self._container.id, self._limits, security.devices
         )
+        if has_other_runtime(self._container):
+            from minidock.engine import runtimes  # few containers have another runtime
+
+            plan = runtimes.everywhere(plan, self._hierarchies, self._container.id)
         # On disk before they exist: whoever removes the container can find them.
         paths = tuple(group.path for group in plan.groups)
         self._state = self._state._replace(cgroups=paths)
@@ -207,7 +223,9 @@ class Starter:
         bits, cache = security.capabilities, self._store.layout.cache
         return {
             "root_path": container.mountpoint,
-            "cgroups_path": cgroup_plan.cgroups_path(self._hierarchies, container.id),
+            # Absolute, below the mounts, as other runtimes take it. Our own group is below the
+            # caller's, which has another path in each hierarchy of version 1.
+            "cgroups_path": "/" + cgroup_plan.directory_of(container.id),
             "resources": oci_resources.to_spec(self._limits, security.devices),
             "seccomp": seccomp_document(host, bits, cache) if security.seccomp else {},
             "annotations": host.get("Annotations") or {},
@@ -345,8 +363,17 @@ def finish(config: Config, store: Store, container: Container, state: ContainerS
             steps.callback(container.set_state, state._replace(endpoint=None, cgroups=()))
         if state.cgroups:
             steps.callback(cgroups.remove, state.cgroups)
+        if has_other_runtime(container):
+            from minidock.engine import runtimes  # few containers have another runtime
+
+            steps.callback(runtimes.delete, container)
         if state.endpoint:
             steps.callback(bridge_of(config, store).release, container.id)
+
+
+def has_other_runtime(container: Container) -> bool:
+    """Tell whether a container is to be made by another runtime than minidock's own."""
+    return bool(container.record.host.get("Runtime", DEFAULT_RUNTIME) != DEFAULT_RUNTIME)
 
 
 def bridge_of(config: Config, store: Store) -> "Bridge":

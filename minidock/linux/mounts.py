@@ -141,6 +141,11 @@ def make_private() -> None:
     syscall("mount", None, b"/", None, MS_REC | MS_PRIVATE, None, path="/")
 
 
+def make_slave() -> None:
+    """End the propagation of this mount namespace's mounts to others; theirs still comes."""
+    syscall("mount", None, b"/", None, MS_REC | MS_SLAVE, None, path="/")
+
+
 def detach(path: str) -> None:
     """Take the mounts at `path` out of the tree; they go with their last user."""
     syscall("umount2", os.fsencode(path), _MNT_DETACH, path=path)

@@ -113,11 +113,11 @@ def connect(directory: str) -> Connection:
 
 
 @contextlib.contextmanager
-def short_path(directory: str) -> Iterator[str]:
-    """Give the socket in `directory` a path that fits: unix(7) allows 107 bytes."""
+def short_path(directory: str, name: str = SOCKET) -> Iterator[str]:
+    """Give a socket in `directory` a path that fits: unix(7) allows 107 bytes."""
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{fd}/{SOCKET}"
+        yield f"/proc/self/fd/{fd}/{name}"
     finally:
         os.close(fd)
 

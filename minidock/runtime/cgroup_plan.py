@@ -235,12 +235,9 @@ def parse_layout(mountinfo: str, cgroups: str) -> Layout:
     return Layout(tuple(v1), unified)
 
 
-def cgroups_path(layout: Layout, container_id: str) -> str:
-    """Return where `plan` puts a container, as ``linux.cgroupsPath`` of the specification.
-
-    In version 1 that is relative to the runtime's own group in each hierarchy.
-    """
-    return f"{_NAME}/{container_id}" if layout.v1 else f"/{_NAME}/{container_id}"
+def directory_of(container_id: str) -> str:
+    """Return where `plan` puts a container below the directory of each hierarchy."""
+    return f"{_NAME}/{container_id}"
 
 
 def _below(mount_point: str, root: str, path: str) -> str:

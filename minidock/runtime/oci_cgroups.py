@@ -20,19 +20,26 @@ def plan(layout: Layout, container_id: str, linux: Linux) -> CgroupPlan:
     if path.startswith("/"):
         layout = at_mounts(layout)
     made = cgroup_plan.plan(layout, container_id, wanted.limits, wanted.devices)
-    usual = cgroup_plan.cgroups_path(layout, container_id).strip("/")
+    usual = cgroup_plan.directory_of(container_id)
     inside = os.path.normpath(f"/{path}").strip("/")
     groups = [
         group._replace(path=f"{group.path.removesuffix(usual)}{inside}")
         for group in made.groups
     ]
+    moved = CgroupPlan(tuple(groups), (*wanted.warnings, *made.warnings))
+    return with_all(moved, layout, inside)
+
+
+def with_all(plan: CgroupPlan, layout: Layout, directory: str) -> CgroupPlan:
+    """Return `plan` with a group at `directory` of each hierarchy of version 1."""
+    groups = list(plan.groups)
     taken = {group.path for group in groups}
     for hierarchy in layout.v1:
         inherit = CPUSET_FILES if "cpuset" in hierarchy.controllers else ()
-        path = f"{hierarchy.directory}/{inside}"
+        path = f"{hierarchy.directory}/{directory}"
         if path not in taken:
             groups.append(Group(path, hierarchy.controllers, (), inherit=inherit))
-    return CgroupPlan(tuple(groups), (*wanted.warnings, *made.warnings))
+    return plan._replace(groups=tuple(groups))
 
 
 def show_own(spec: Spec, groups: Sequence[Group]) -> Spec:

@@ -11,6 +11,7 @@ from minidock.fs.atomic import make_directory
 from minidock.linux import mounts
 from minidock.oci.runtime import VERSION, Capabilities, Spec
 from minidock.runtime import cgroup_plan, cgroups, oci_cgroups, oci_hooks, seccomp
+from minidock.runtime.attach import short_path
 from minidock.runtime.cgroups import Cgroup
 from minidock.runtime.launch import Bundle, Launched, launch
 from minidock.values import NamedTuple
@@ -167,7 +168,8 @@ def send_console(launched: Launched, path: str) -> None:
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
-            console.connect(path)
+            with short_path(*os.path.split(path)) as short:
+                console.connect(short)
             socket.send_fds(console, [_CONSOLE_NAME], [launched.console])
     except OSError as e:
         raise SystemFailure("send the console", e.errno or 0, path=path) from e

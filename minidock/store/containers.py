@@ -231,6 +231,11 @@ class Container(NamedTuple):
         """The json-file log."""
         return f"{self.directory}/container.log"
 
+    @property
+    def runtime_directory(self) -> str:
+        """What another runtime than our own keeps while the container runs."""
+        return f"{self.directory}/runtime"
+
     def file(self, name: str) -> str:
         """The container's own ``hosts``, ``hostname``, ``resolv.conf`` or ``config.json``."""
         return f"{self.directory}/{name}"

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers that another OCI runtime than minidock's own makes: ``--runtime``."""
+
+from minidock.runtime import cgroup_plan, oci_cgroups, other_runtime
+from minidock.runtime.cgroup_plan import CgroupPlan, Layout
+from minidock.runtime.launch import Bundle
+from minidock.runtime.other_runtime import OtherBundle, OtherLaunched
+from minidock.store.containers import Container
+
+
+def check(name: str) -> None:
+    """Raise UnknownRuntime for a runtime that is not on this machine."""
+    other_runtime.find(name)
+
+
+def everywhere(plan: CgroupPlan, layout: Layout, container_id: str) -> CgroupPlan:
+    """Return `plan` with a group in each hierarchy: other runtimes join all there are."""
+    return oci_cgroups.with_all(plan, layout, cgroup_plan.directory_of(container_id))
+
+
+def create(
+    container: Container, bundle: Bundle, stdio: tuple[int, int, int] | None
+) -> OtherLaunched:
+    """Have the container's runtime make it of `bundle`, which config.json describes."""
+    other = OtherBundle(
+        bundle.container_id,
+        container.directory,
+        bundle.root,
+        bundle.mountpoint,
+        container.runtime_directory,
+        bundle.spec.process.terminal,
+    )
+    return other_runtime.create(str(container.record.host["Runtime"]), other, stdio)
+
+
+def delete(container: Container) -> None:
+    """Have the container's runtime forget it, after its end."""
+    name = str(container.record.host["Runtime"])
+    other_runtime.delete(name, container.id, container.runtime_directory)
+
+
+def layout_of(layout: Layout) -> Layout:
+    """Return where other runtimes make control groups: below the mounts.
+
+    Each of them takes an absolute cgroupsPath for that, but not a relative one for the same.
+    """
+    return oci_cgroups.at_mounts(layout)
