@@ -9,7 +9,6 @@ bpf/standardization/instruction-set.rst.
 import os
 import struct
 from collections.abc import Sequence
-from itertools import groupby
 
 from minidock.linux import bpf
 from minidock.runtime.cgroup_plan import DeviceRule
@@ -23,7 +22,6 @@ _AND = 0x54  # dst &= immediate, 32 bits
 _SHIFT_RIGHT = 0x74  # dst >>= immediate, 32 bits
 _COPY = 0xBC  # dst = src, 32 bits
 _SET = 0xB4  # dst = immediate, 32 bits
-_IF_EQUAL = 0x16  # if dst == immediate, 32 bits
 _UNLESS_EQUAL = 0x56  # if dst != immediate, 32 bits
 _UNLESS_SAME = 0x5E  # if dst != src, 32 bits
 _EXIT = 0x95
@@ -33,10 +31,10 @@ _SCRATCH = _CONTEXT
 
 
 def compile_rules(rules: Sequence[DeviceRule]) -> bytes:
-    """Return the program that decides as `rules` say, and refuses what none is about.
+    """Return the program that allows what `rules` allow and refuses everything else.
 
-    Of two rules for one device the later is in force. One rule has to allow all that is wanted
-    at once, except that those of the same devices count as one, as in version 1.
+    One rule has to allow all that is wanted at once, except that those of the same devices
+    count as one, as in version 1.
     """
     code = [
         # The first word of the context has the kind in its lower half, the access in the upper.
@@ -47,15 +45,10 @@ def compile_rules(rules: Sequence[DeviceRule]) -> bytes:
         _instruction(_SHIFT_RIGHT, _WANTED, immediate=16),
         _instruction(_AND, _KIND, immediate=0xFFFF),
     ]
-    for allow, group in reversed([(k, tuple(g)) for k, g in groupby(rules, _is_allowed)]):
-        for (kind, major, minor), access in _merge(group).items():
-            code += _rule(kind, major, minor, access, allow=allow)
+    for (kind, major, minor), access in _merge(rules).items():
+        code += _rule(kind, major, minor, access)
     code += [_instruction(_SET, _RESULT, immediate=0), _instruction(_EXIT)]
     return b"".join(code)
-
-
-def _is_allowed(rule: DeviceRule) -> bool:
-    return rule.allow
 
 
 def _merge(rules: Sequence[DeviceRule]) -> dict[tuple[str, int, int], int]:
@@ -67,8 +60,8 @@ def _merge(rules: Sequence[DeviceRule]) -> dict[tuple[str, int, int], int]:
     return merged
 
 
-def _rule(kind: str, major: int, minor: int, access: int, *, allow: bool) -> list[bytes]:
-    """Return the instructions that decide where the rule does, and else go on behind them."""
+def _rule(kind: str, major: int, minor: int, access: int) -> list[bytes]:
+    """Return the instructions that allow what the rule does, and else go on behind them."""
     comparisons = []
     if kind in _KINDS:
         comparisons.append((_KIND, _KINDS[kind]))
@@ -80,16 +73,12 @@ def _rule(kind: str, major: int, minor: int, access: int, *, allow: bool) -> lis
     for register, number in comparisons:
         rest -= 1
         code.append(_instruction(_UNLESS_EQUAL, register, offset=rest, immediate=number))
-    if allow:  # all that is wanted
-        undecided = _instruction(_UNLESS_SAME, _SCRATCH, _WANTED, offset=2)
-    else:  # any of it
-        undecided = _instruction(_IF_EQUAL, _SCRATCH, offset=2, immediate=0)
     return [
         *code,
         _instruction(_COPY, _SCRATCH, _WANTED),
         _instruction(_AND, _SCRATCH, immediate=access),
-        undecided,
-        _instruction(_SET, _RESULT, immediate=int(allow)),
+        _instruction(_UNLESS_SAME, _SCRATCH, _WANTED, offset=2),
+        _instruction(_SET, _RESULT, immediate=1),
         _instruction(_EXIT),
     ]
 

@@ -33,11 +33,12 @@ def run(program: bytes, kind: int, access: int, major: int, minor: int) -> int:
                 has_context &= target != 1
             case 0xB4:
                 registers[target] = immediate & _WORD
-            case 0x16 | 0x56 | 0x5E:
+            case 0x56:
                 assert offset > 0
-                other = registers[source] if operation == 0x5E else immediate
-                is_same = registers[target] == other
-                position += offset if is_same == (operation == 0x16) else 0
+                position += offset if registers[target] != immediate else 0
+            case 0x5E:
+                assert offset > 0
+                position += offset if registers[target] != registers[source] else 0
             case 0x95:
                 return registers[0]
             case _:

@@ -66,15 +66,3 @@ def test_all_devices():
     assert allowed(rules, "b", 259, 1_000_000, "rwm")
     assert allowed(rules, "c", 4095, 0, "rwm")
     assert not allowed((DeviceRule("b", -1, -1),), "c", 1, 3, "r")
-
-
-def test_the_later_rule_is_in_force():
-    """A rule takes back what one before it gave, and gives what one before it took."""
-    null, deny = DeviceRule("c", 1, 3), DeviceRule("c", 1, 3, "w", allow=False)
-    assert allowed((null, deny), "c", 1, 3, "r")
-    assert not allowed((null, deny), "c", 1, 3, "w")
-    assert not allowed((null, deny), "c", 1, 3, "rw")
-    assert allowed((deny, null), "c", 1, 3, "rw")
-    everything = DeviceRule("a", -1, -1)
-    assert allowed((everything, deny), "b", 8, 0, "rwm")
-    assert not allowed((everything, deny), "c", 1, 3, "w")
