@@ -11,6 +11,7 @@ from minidock.cli.isolation_flags import (
     PAIR,
     check_mode,
     parse_restart,
+    read_security_options,
 )
 from minidock.cli.kvfiles import read_environment, read_labels
 from minidock.cli.mounts import (
@@ -40,7 +41,7 @@ from minidock.engine.options import (
     TmpfsMount,
     Ulimit,
 )
-from minidock.errors import InvalidArgument, Unsupported
+from minidock.errors import InvalidArgument
 from minidock.network.ports import PortMapping, parse_exposed, parse_publish
 from minidock.values import NamedTuple
 
@@ -97,11 +98,7 @@ IGNORED = (
 )
 
 NO_EFFECT_YET = (
-    "--annotation",
     "--cgroup-parent",
-    "--cgroupns",
-    "--device",
-    "--device-cgroup-rule",
     "--health-cmd",
     "--health-interval",
     "--health-retries",
@@ -109,16 +106,8 @@ NO_EFFECT_YET = (
     "--health-start-period",
     "--health-timeout",
     "--init",
-    "--ipc",
     "--log-opt",
-    "--oom-score-adj",
-    "--pid",
     "--restart",
-    "--shm-size",
-    "--sysctl",
-    "--ulimit",
-    "--userns",
-    "--uts",
 )
 """Flags that are read and stored, and that nothing obeys yet."""
 
@@ -161,7 +150,7 @@ _FLAGS = (
         "--net",
         default="bridge",
         kind="network",
-        help="Connect a container to a network (bridge, host, none)",
+        help="Connect a container to a network (bridge, host, none, container:NAME)",
     ),
     value("--platform", help="Set platform if the image is for several"),
     switch("--privileged", help="Give extended privileges to this container"),
@@ -332,7 +321,7 @@ def make_options(
         group_add=flags.group_add,
         cap_add=flags.cap_add,
         cap_drop=flags.cap_drop,
-        security_opt=flags.security_opt,
+        security_opt=read_security_options(flags.security_opt),
         privileged=flags.privileged,
         log_driver=flags.log_driver or "json-file",
         pull=flags.pull or "missing",
@@ -399,10 +388,6 @@ def _expose(texts: tuple[str, ...]) -> tuple[str, ...]:
 def _network(flags: Flags) -> str:
     if not flags.network:
         raise InvalidArgument("no name set for network")
-    if flags.network.startswith("container:"):
-        raise Unsupported(
-            f"network {flags.network} is not supported", hint="there are bridge, host and none"
-        )
     if flags.network == "host" and (flags.publish or flags.publish_all):
         warn("Published ports are discarded when using host network mode")
     return "bridge" if flags.network == "default" else flags.network

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flags of ``run`` and ``create`` on devices, limits of a process, sysctls and namespaces."""
 
+import json
 import re
 from collections.abc import Iterable
 
@@ -8,6 +9,7 @@ from minidock.cli.flags import INT, Parsed, switch, value, values
 from minidock.cli.params import SIZE
 from minidock.engine.options import DeviceMapping, RestartPolicy, Ulimit
 from minidock.errors import InvalidArgument
+from minidock.runtime.spec import is_namespaced
 
 _ULIMITS = frozenset(
     (
@@ -97,6 +99,46 @@ def parse_pair(text: str) -> tuple[str, str]:
     return key.strip(), its_value
 
 
+def parse_sysctl(text: str) -> tuple[str, str]:
+    """Return name and value of a setting that a container can have for itself.
+
+    Raises:
+        ValueError: another setting, or no value; the text is docker's.
+    """
+    name, equals, setting = text.partition("=")
+    if not equals or not is_namespaced(name):
+        raise ValueError(f"sysctl '{text}' is not allowed")
+    return name, setting
+
+
+def read_security_options(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the values of ``--security-opt`` with seccomp profiles instead of their files.
+
+    Raises:
+        InvalidArgument: a profile can't be read, or is no JSON.
+    """
+    return tuple(map(_with_profile, texts))
+
+
+def _with_profile(text: str) -> str:
+    key, _, path = text.partition("=")
+    if key != "seccomp" or path in ("", "unconfined", "builtin"):
+        return text
+    try:
+        with open(path, encoding="utf-8") as file:
+            profile = json.load(file)
+    except OSError as e:
+        reason = (e.strerror or "").lower()
+        raise InvalidArgument(
+            f"opening seccomp profile ({path}) failed: open {path}: {reason}"
+        ) from e
+    except ValueError as e:
+        raise InvalidArgument(
+            f"compacting json for seccomp profile ({path}) failed: {e}"
+        ) from e
+    return f"{key}={json.dumps(profile, separators=(',', ':'))}"
+
+
 def parse_restart(text: str) -> RestartPolicy:
     """Return the policy of ``--restart name[:retries]``; raise InvalidArgument."""
     name, colon, count = text.partition(":")
@@ -143,6 +185,7 @@ def check_mode(flag: str, mode: str, allowed: Iterable[str], kind: str) -> str:
 _ULIMIT = Parsed("ulimit", parse_ulimit)
 _DEVICE = Parsed("device", parse_device)
 _DEVICE_RULE_TYPE = Parsed("rule", parse_device_rule)
+_SYSCTL = Parsed("sysctl", parse_sysctl)
 PAIR = Parsed("pair", parse_pair)
 
 ISOLATION_FLAGS = (
@@ -161,7 +204,7 @@ ISOLATION_FLAGS = (
     value("--pid", help="PID namespace to use"),
     value("--runtime", help="Runtime to use for this container"),
     value("--shm-size", type=SIZE, default=0, help="Size of /dev/shm"),
-    values("--sysctl", type=PAIR, kind="map", help="Sysctl options"),
+    values("--sysctl", type=_SYSCTL, kind="map", help="Sysctl options"),
     values("--ulimit", type=_ULIMIT, kind="ulimit", help="Ulimit options"),
     value("--userns", help="User namespace to use"),
     value("--uts", help="UTS namespace to use"),

@@ -9,8 +9,9 @@ from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
-from minidock.engine import liveness
+from minidock.engine import isolation, liveness
 from minidock.engine.images import Images
+from minidock.engine.isolation import CONTAINER
 from minidock.engine.names import random_name
 from minidock.engine.options import (
     CommitOptions,
@@ -103,15 +104,20 @@ class Containers:
         return self._create(options, progress).id
 
     def _create(self, options: CreateOptions, progress: Progress) -> Container:
-        if options.network not in NETWORKS:
+        if options.network not in NETWORKS and not options.network.startswith(CONTAINER):
             raise Unsupported(
-                f"network {options.network} not found", hint="there are bridge, host and none"
+                f"network {options.network} not found",
+                hint="there are bridge, host, none and container:NAME",
             )
         _check(options)
         if options.runtime not in ("", DEFAULT_RUNTIME):
             from minidock.engine import runtimes  # few containers have another runtime
 
             runtimes.check(options.runtime)
+        if CONTAINER in options.network + options.pid_mode + options.ipc_mode:
+            from minidock.engine.joining import with_ids  # few containers join others
+
+            options = with_ids(self._store, options)
         with self._store.lease():
             resolved = self._image(options, progress)
             stored = self._store.images.read(resolved.entry.manifest)
@@ -281,7 +287,14 @@ class Containers:
         from minidock.engine.inspect import container_document  # only inspect needs it
 
         container, state = self._find(name)
-        return container_document(container, state, self._config.platform, published(state))
+        owner = None
+        if isolation.sharing(container.record.host).joined:
+            from minidock.engine.joining import network_owner  # few containers join others
+
+            with contextlib.suppress(ContainerNotFound):  # it may have been removed since
+                owner = network_owner(self._store, container)
+        platform = self._config.platform
+        return container_document(container, state, platform, published(state), owner)
 
     def logs(self, name: str, options: LogOptions) -> Iterator[LogLine]:
         """Give the log, line by line; with `follow` until the container ends.
@@ -510,6 +523,7 @@ def _check(options: CreateOptions) -> None:
     from minidock.engine.execution import check_security  # the filter's compiler: only create
 
     check_security(options.cap_add, options.cap_drop, options.security_opt)
+    isolation.check(options)
     if options.resources != Resources():
         from minidock.engine.resources import check_limits  # most containers have no limits
 

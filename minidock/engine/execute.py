@@ -4,14 +4,20 @@
 import contextlib
 import os
 
-from minidock.engine import liveness
+from minidock.engine import isolation, liveness
 from minidock.engine.execution import contained, security_of
 from minidock.engine.options import ExecOptions, Streams
 from minidock.engine.views import Finished
 from minidock.errors import Conflict, SystemFailure
 from minidock.runtime import attach, cgroups, console, enter
 from minidock.runtime.child import Stdio
-from minidock.store.containers import PAUSED, RUNNING, Container, ContainerState
+from minidock.store.containers import (
+    PAUSED,
+    RUNNING,
+    Container,
+    ContainerNotFound,
+    ContainerState,
+)
 from minidock.store.store import Store
 
 
@@ -50,7 +56,7 @@ def _process(
     config, host = container.record.config, container.record.host
     security = security_of(host, store.layout.cache, privileged=options.privileged)
     security = contained(security, devices_enforced=state.devices_enforced)
-    own = [f"HOSTNAME={config['Hostname']}"]
+    own = [f"HOSTNAME={_host_name(store, container)}"]
     if options.tty:
         own.append("TERM=xterm")
     return enter.EnterProcess(
@@ -61,10 +67,23 @@ def _process(
         groups=tuple(host["GroupAdd"]),
         capabilities=security.capabilities,
         no_new_privileges=security.no_new_privileges,
+        rlimits=isolation.rlimits(host),
+        oom_score_adj=host["OomScoreAdj"],
+        apparmor_profile=security.apparmor,
         seccomp=security.seccomp,
         terminal=options.tty,
         cgroup=cgroups.entrances(state.cgroups),
     )
+
+
+def _host_name(store: Store, container: Container) -> str:
+    if not isolation.sharing(container.record.host).joined:
+        return isolation.host_name(container)
+    from minidock.engine.joining import network_owner  # few containers join others
+
+    with contextlib.suppress(ContainerNotFound):  # the owner may have been removed since
+        container = network_owner(store, container)
+    return isolation.host_name(container)
 
 
 def _detached(target: enter.Target, process: enter.EnterProcess) -> None:

@@ -1,22 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `run` and `exec` have in common: environment, capabilities, system call filter."""
+"""What `run` and `exec` have in common: capabilities, system call filter, security modules."""
 
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minidock.errors import InvalidArgument
-from minidock.fs.atomic import read_file
-from minidock.linux import capabilities
+from minidock.linux import capabilities, lsm
 from minidock.runtime import seccomp
 from minidock.runtime.cgroup_plan import DOCKER_DEVICES, DeviceRule
 from minidock.values import NamedTuple
+
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")  # Go's strconv.ParseBool
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+_SECURITY_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "no-new-privileges": (*_TRUE, *_FALSE),
+    "systempaths": ("unconfined",),
+    "seccomp": (),
+    "apparmor": (),
+    "label": (),
+}
+"""The values of each; () for any."""
 
 
 class Security(NamedTuple):
     """What a process may do: capabilities as bits, the filter as a BPF program.
 
-    Without `devices` there are no device rules at all.
+    Without `devices` there are no device rules at all. `unmasked` shows all of /proc and /sys;
+    `apparmor` is a profile, empty for none. `warnings` say what can't be had here.
     """
 
     capabilities: int
@@ -24,6 +35,9 @@ class Security(NamedTuple):
     no_new_privileges: bool
     privileged: bool
     devices: tuple[DeviceRule, ...]
+    unmasked: bool = False
+    apparmor: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def contained(security: Security, *, devices_enforced: bool) -> Security:
@@ -51,17 +65,38 @@ def security_of(host: Mapping[str, Any], cache: str, *, privileged: bool = False
         bounding=capabilities.bounding(),
     )
     options = _security_options(host.get("SecurityOpt") or ())
-    profile = options.get("seccomp", "")
-    program = b""
-    if not privileged and profile != "unconfined":
-        program = _filter(bits, profile, cache)
+    profile = _seccomp_profile(options, privileged=privileged)
+    apparmor, warnings = _security_modules(options)
     return Security(
         bits,
-        program,
-        options.get("no-new-privileges", "false") == "true",
+        b"" if profile == "unconfined" else _filter(bits, profile, cache),
+        options.get("no-new-privileges") in _TRUE,
         privileged,
         () if privileged else DOCKER_DEVICES,
+        privileged or "systempaths" in options,
+        apparmor,
+        warnings,
     )
+
+
+def _seccomp_profile(options: Mapping[str, str], *, privileged: bool) -> str:
+    """Return ``unconfined``, ``builtin`` or the JSON of a profile."""
+    return options.get("seccomp") or ("unconfined" if privileged else "builtin")
+
+
+def _security_modules(options: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return the AppArmor profile to apply, and what can't be applied here."""
+    warnings = []
+    profile = options.get("apparmor", "unconfined")
+    if profile == "unconfined":
+        profile = ""
+    elif not lsm.has_apparmor():
+        warnings.append(f"apparmor={profile} has no effect: the kernel has no AppArmor")
+        profile = ""
+    label = options.get("label", "disable")
+    if label != "disable":
+        warnings.append(f"label={label} has no effect: SELinux labels are not supported")
+    return profile, tuple(warnings)
 
 
 def check_security(
@@ -80,21 +115,23 @@ def _security_options(texts: Iterable[str]) -> dict[str, str]:
         key, separator, value = text.partition("=")
         if not separator:
             key, separator, value = text.partition(":")
-        if key == "no-new-privileges":
-            options[key] = value or "true"
-        elif key in ("seccomp", "apparmor", "label", "systempaths"):
-            options[key] = value
-        else:
-            raise InvalidArgument(f'invalid --security-opt: "{text}"')
+        if text == "no-new-privileges":
+            value = "true"
+        elif not separator:
+            raise InvalidArgument(f'Invalid --security-opt: "{text}"')
+        allowed = _SECURITY_OPTIONS.get(key)
+        if allowed is None or (allowed and value not in allowed) or not value:
+            raise InvalidArgument(f'invalid --security-opt 2: "{text}"')
+        options[key] = value
     return options
 
 
 def _filter(bits: int, profile: str, cache: str) -> bytes:
     machine = os.uname().machine
     kernel = seccomp.kernel_version(os.uname().release)
-    if profile:
-        return seccomp.compile_profile(_read_profile(profile), machine, bits, kernel)
-    return seccomp.cached(cache, machine, bits, kernel)
+    if profile == "builtin":
+        return seccomp.cached(cache, machine, bits, kernel)
+    return seccomp.compile_profile(profile.encode(), machine, bits, kernel)
 
 
 def seccomp_document(host: Mapping[str, Any], bits: int, cache: str) -> dict[str, Any]:
@@ -102,20 +139,12 @@ def seccomp_document(host: Mapping[str, Any], bits: int, cache: str) -> dict[str
 
     `bits` are the container's capabilities; arguments and errors else as of `security_of`.
     """
-    profile = _security_options(host.get("SecurityOpt") or ()).get("seccomp", "")
-    if host.get("Privileged") or profile == "unconfined":
+    options = _security_options(host.get("SecurityOpt") or ())
+    profile = _seccomp_profile(options, privileged=bool(host.get("Privileged")))
+    if profile == "unconfined":
         return {}
     machine = os.uname().machine
     kernel = seccomp.kernel_version(os.uname().release)
-    if profile:
-        return seccomp.profile_document(_read_profile(profile), machine, bits, kernel)
-    return seccomp.default_document(cache, machine, bits, kernel)
-
-
-def _read_profile(path: str) -> bytes:
-    try:
-        return read_file(path)
-    except OSError as e:
-        raise InvalidArgument(
-            f"opening seccomp profile ({path}) failed: {(e.strerror or '').lower()}"
-        ) from e
+    if profile == "builtin":
+        return seccomp.default_document(cache, machine, bits, kernel)
+    return seccomp.profile_document(profile.encode(), machine, bits, kernel)

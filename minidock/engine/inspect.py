@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidock.engine.clock import ZERO, rfc3339
-from minidock.engine.records import binds_of, network_of, ports_document
+from minidock.engine.records import binds_of, networks_of, ports_document
 from minidock.network.ports import PortMapping
 from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
@@ -66,9 +66,13 @@ def container_document(
     state: ContainerState,
     platform: Platform,
     ports: tuple[PortMapping, ...],
+    owner: Container | None = None,
 ) -> dict[str, Any]:
-    """Return the description of a container; `ports` are the published ones."""
-    record = container.record
+    """Return the description of a container.
+
+    `ports` are the published ones, `owner` is the container whose network it shares.
+    """
+    record, owner = container.record, owner or container
     config = dict(record.config)
     args = [*config.get("Entrypoint", ()), *config.get("Cmd", ())]
     for key in ("Entrypoint", "Cmd", "Volumes"):
@@ -81,9 +85,9 @@ def container_document(
         "Args": args[1:],
         "State": state_document(state),
         "Image": record.image_id,
-        "ResolvConfPath": container.file("resolv.conf"),
-        "HostnamePath": container.file("hostname"),
-        "HostsPath": container.file("hosts"),
+        "ResolvConfPath": owner.file("resolv.conf"),
+        "HostnamePath": owner.file("hostname"),
+        "HostsPath": owner.file("hosts"),
         "LogPath": container.log,
         "Name": f"/{container.name}",
         "RestartCount": state.restarts,
@@ -140,7 +144,7 @@ def _network(
     container: Container, state: ContainerState, ports: tuple[PortMapping, ...]
 ) -> dict[str, Any]:
     endpoint = state.endpoint or {}
-    name = network_of(container.record.host)
+    networks = networks_of(container.record.host)
     address = str(endpoint.get("address", ""))
     network = {
         "IPAddress": address,
@@ -154,7 +158,7 @@ def _network(
         **network,
         "SandboxKey": f"/proc/{state.pid}/ns/net" if state.pid else "",
         "Ports": ports_document(ports, exposed) if live else {},
-        "Networks": {name: dict(network)},
+        "Networks": {name: dict(network) for name in networks},
     }
 
 

@@ -7,7 +7,7 @@ from minidock.engine.filters import container_filter, image_filter
 from minidock.engine.inspect import size_of
 from minidock.engine.options import ListContainers, ListImages
 from minidock.engine.reconcile import reconcile
-from minidock.engine.records import binds_of, network_of, published
+from minidock.engine.records import binds_of, networks_of, published
 from minidock.engine.resolve import resolve
 from minidock.engine.views import ContainerView, HistoryView, ImageView
 from minidock.errors import DataCorrupted, MinidockError, NotFound
@@ -145,7 +145,7 @@ def _container(
         tuple(exposed) if live else (),
         config.get("Labels") or {},
         tuple(bind.source for bind in binds_of(record.host)),
-        (network_of(record.host),),
+        networks_of(record.host),
         size_rw,
         size_root,
     )

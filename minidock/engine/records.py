@@ -248,10 +248,12 @@ def publish_of(host: Mapping[str, Any]) -> tuple[PortMapping, ...]:
     return tuple(ports)
 
 
-def network_of(host: Mapping[str, Any]) -> str:
-    """Return the name of the network of a HostConfig: bridge, host or none."""
+def networks_of(host: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the networks of a HostConfig: bridge, host or none; () in another container's."""
     mode = str(host.get("NetworkMode") or "default")
-    return "bridge" if mode == "default" else mode
+    if mode.startswith("container:"):
+        return ()
+    return ("bridge" if mode == "default" else mode,)
 
 
 def ports_document(

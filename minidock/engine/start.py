@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
-from minidock.engine import liveness
+from minidock.engine import devices, isolation, liveness
 from minidock.engine.execution import Security, contained, seccomp_document, security_of
+from minidock.engine.isolation import Joined, host_name
 from minidock.engine.records import DEFAULT_RUNTIME, binds_of, is_limited, publish_of, tmpfs_of
 from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
@@ -22,7 +23,7 @@ from minidock.linux import capabilities
 from minidock.network import files
 from minidock.network.ports import plan_bindings
 from minidock.oci.manifest import dump_json
-from minidock.oci.runtime import Mount
+from minidock.oci.runtime import LinuxDevice, Mount
 from minidock.rootfs import overlay
 from minidock.runtime import (
     cgroup_plan,
@@ -35,9 +36,9 @@ from minidock.runtime import (
     users,
 )
 from minidock.runtime.child import Stdio
-from minidock.runtime.devices import host_devices
 from minidock.runtime.launch import Bundle, Launched, launch
 from minidock.runtime.logs import LogFile
+from minidock.runtime.spec import SHM
 from minidock.store.chains import copy_metadata
 from minidock.store.containers import (
     CREATED,
@@ -75,6 +76,8 @@ class Starter:
         self._launched: Launched | OtherLaunched | None = None
         self._warnings: tuple[str, ...] = ()
         self._limits = _limits(container.record.host)
+        self._devices: tuple[LinuxDevice, ...] = ()
+        self._owner = container  # of the network
 
     def start(self, *, attached: bool) -> monitor.Spawned:
         """Start the container; give the connection to its streams if `attached`.
@@ -110,16 +113,22 @@ class Starter:
     def create(self, stdio: Stdio | None) -> "Launched | OtherLaunched":
         """Assemble the root, the network's side and the process; leave it waiting."""
         try:
-            security = security_of(self._container.record.host, self._store.layout.cache)
+            host = self._container.record.host
+            security = security_of(host, self._store.layout.cache)
+            wanted = devices.wanted(host, privileged=security.privileged)
+            security = devices.with_rules(security, host, wanted)
+            self._warnings += security.warnings
             group = self._make_cgroup(security)
             security = contained(security, devices_enforced=group.devices_enforced)
-            root = self._mount(nodev=not group.devices_enforced and not security.privileged)
-            try:
+            self._devices, left_out = devices.contained(wanted, enforced=group.devices_enforced)
+            self._warnings += left_out
+            with contextlib.ExitStack() as held:
+                root = self._mount(nodev=not group.devices_enforced and not security.privileged)
+                held.callback(os.close, root)
+                joined = self._join(held)
                 self._prepare_network()
-                bundle = self._bundle(root, security)
+                bundle = self._bundle(root, security, joined)
                 self._launched = self._launch(bundle, stdio)
-            finally:
-                os.close(root)
         except OSError as e:
             raise SystemFailure.of("start the container", e) from e
         return self._launched
@@ -130,6 +139,16 @@ class Starter:
         from minidock.engine import runtimes  # few containers have another runtime
 
         return runtimes.create(self._container, bundle, stdio)
+
+    def _join(self, held: contextlib.ExitStack) -> Joined:
+        """Return what the container shares; the descriptors are closed with `held`."""
+        wanted = isolation.sharing(self._container.record.host)
+        if not wanted.joined:
+            return Joined(wanted.host, shm=SHM if "ipc" in wanted.host else "")
+        from minidock.engine import joining  # few containers join others
+
+        self._owner = joining.network_owner(self._store, self._container)
+        return held.enter_context(joining.opened(self._store, wanted))
 
     def _mount(self, *, nodev: bool) -> int:
         container = self._container
@@ -179,7 +198,7 @@ class Starter:
         except MinidockError:
             return False
 
-    def _bundle(self, root_fd: int, security: Security) -> Bundle:
+    def _bundle(self, root_fd: int, security: Security, joined: Joined) -> Bundle:
         container = self._container
         config, host = container.record.config, container.record.host
         cwd = config.get("WorkingDir") or "/"
@@ -191,29 +210,42 @@ class Starter:
         user = users.resolve(root, config.get("User", ""), tuple(host["GroupAdd"]))
         commands.prepare_working_directory(root, cwd)
         self._write_network_files()
-        shared = ("network",) if host["NetworkMode"] == "host" else ()
         inputs = spec.SpecInputs(
             args=(*config["Entrypoint"], *config["Cmd"]),
             user=user,
             env=tuple(config["Env"]),
             cwd=cwd,
             terminal=bool(config.get("Tty")),
-            hostname=self._hostname(),
+            hostname=host_name(self._owner),
             domainname=config.get("Domainname", ""),
             capabilities=capabilities.names(security.capabilities),
-            mounts=self._mounts(),
-            devices=host_devices() if security.privileged else (),
-            host_namespaces=shared,
+            mounts=self._mounts(joined),
+            devices=self._devices,
+            host_namespaces=joined.host,
+            joined=joined.paths,
+            sysctl=host["Sysctls"],
+            rlimits=isolation.rlimits(host),
+            oom_score_adj=host["OomScoreAdj"],
             no_new_privileges=security.no_new_privileges,
             read_only=bool(host["ReadonlyRootfs"]),
             privileged=security.privileged,
+            unmasked=security.unmasked,
+            shm_size=isolation.shm_size(host),
+            apparmor_profile=security.apparmor,
             **self._document(security),
         )
         made = spec.make_spec(inputs)
         write_file(container.file("config.json"), dump_json(made.to_json()), durable=False)
         procs = cgroups.entrances(self._state.cgroups)
         return Bundle(
-            container.id, made, root_fd, container.mountpoint, security.seccomp, procs
+            container.id,
+            made,
+            root_fd,
+            container.mountpoint,
+            security.seccomp,
+            procs,
+            joined.namespaces,
+            joined.trees,
         )
 
     def _document(self, security: Security) -> dict[str, Any]:
@@ -231,10 +263,15 @@ class Starter:
             "annotations": host.get("Annotations") or {},
         }
 
-    def _mounts(self) -> tuple[Mount, ...]:
+    def _mounts(self, joined: Joined) -> tuple[Mount, ...]:
         host = self._container.record.host
         binds = binds_of(host)
         wanted = [bind.destination for bind in binds]
+        for bind in binds:
+            if bind.propagation not in ("rprivate", "private"):
+                from minidock.engine import propagation  # few binds want another
+
+                propagation.check(bind.source, bind.propagation)
         mounts = [
             spec.bind_mount(
                 bind.source,
@@ -245,28 +282,29 @@ class Starter:
             for bind in binds
         ]
         mounts += [spec.tmpfs_mount(m.destination, m.options) for m in tmpfs_of(host)]
+        read_only = bool(host["ReadonlyRootfs"])
         mounts += [
-            spec.bind_mount(self._container.file(name), f"/etc/{name}")
+            spec.bind_mount(self._owner.file(name), f"/etc/{name}", read_only=read_only)
             for name in ("hosts", "hostname", "resolv.conf")
             if f"/etc/{name}" not in wanted
         ]
+        if joined.shm and SHM not in {mount.destination for mount in mounts}:
+            mounts.append(spec.bind_mount(joined.shm, SHM))
         return tuple(mounts)
-
-    def _hostname(self) -> str:
-        config, host = self._container.record.config, self._container.record.host
-        shared = host["NetworkMode"] == "host" and config["Hostname"] == self._container.id[:12]
-        return os.uname().nodename if shared else str(config["Hostname"])
 
     def _write_network_files(self) -> None:
         container, endpoint = self._container, self._endpoint
+        if self._owner is not container:
+            return  # it has written them
         config, host = container.record.config, container.record.host
         shared = host["NetworkMode"] == "host"
+        hostname = host_name(container)
         texts = {
-            "hostname": files.hostname_file(self._hostname()),
+            "hostname": files.hostname_file(hostname),
             "hosts": _host_file("/etc/hosts")
             if shared and not host["ExtraHosts"]
             else files.hosts(
-                self._hostname(),
+                hostname,
                 endpoint.address if endpoint else "",
                 host["ExtraHosts"],
                 gateway=endpoint.gateway if endpoint else "",

@@ -35,6 +35,16 @@ def setns(fd: int, flags: int) -> None:
     syscall("setns", fd, flags)
 
 
+def join(path: str, flags: int, fd: int | None = None) -> None:
+    """Join the namespace at `path`, e.g. ``/proc/PID/ns/net``, or the one that `fd` holds."""
+    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if fd is None else fd
+    try:
+        setns(opened, flags)
+    finally:
+        if fd is None:
+            os.close(opened)
+
+
 def sethostname(name: str) -> None:
     """Set the host name of the caller's UTS namespace."""
     raw = os.fsencode(name)

@@ -70,6 +70,7 @@ class Process(NamedTuple):
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privileges: bool = False
     oom_score_adj: int | None = None
+    apparmor_profile: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the ``process`` object."""
@@ -90,6 +91,8 @@ class Process(NamedTuple):
         }
         if self.oom_score_adj is not None:
             out["oomScoreAdj"] = self.oom_score_adj
+        if self.apparmor_profile:
+            out["apparmorProfile"] = self.apparmor_profile
         return out
 
     @classmethod
@@ -110,6 +113,7 @@ class Process(NamedTuple):
             ),
             no_new_privileges=bool(fields.get("noNewPrivileges")),
             oom_score_adj=None if score is None else _integer(score, "oomScoreAdj"),
+            apparmor_profile=json_text(fields, "apparmorProfile"),
         )
 
 

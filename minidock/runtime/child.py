@@ -28,6 +28,9 @@ _TIOCSCTTY = 0x540E
 _FIRST_FREE = 10
 _FAILURE = 125
 _RLIM64_INFINITY = 1 << 63
+_RLIMIT_LOCKS = 10  # asm-generic/resource.h; the module resource leaves it out
+_APPARMOR_EXEC = "/proc/self/attr/apparmor/exec"
+_LSM_EXEC = "/proc/self/attr/exec"  # before Linux 5.8 the first module's alone
 _SYS_ADMIN = capabilities.mask(("CAP_SYS_ADMIN",))
 _UNCATCHABLE = (signal.SIGKILL, signal.SIGSTOP)
 
@@ -117,6 +120,43 @@ def join_cgroups(files: Iterable[str]) -> None:
             os.close(fd)
 
 
+def set_oom_score(score: int | None, reporter: Reporter) -> None:
+    """Set oom_score_adj; to lower it needs CAP_SYS_RESOURCE, without it's a warning.
+
+    None, and the usual 0 where it can't be had, leave the caller's.
+    """
+    if score is None:
+        return
+    reporter.at(messages.OOM_SCORE)
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, str(score).encode())
+    except PermissionError as e:
+        if score:
+            reporter.send(messages.WARNING, e.errno or 0)
+    finally:
+        os.close(fd)
+
+
+def confine(profile: str, reporter: Reporter) -> None:
+    """Have the next execve(2) enter AppArmor profile `profile`; an empty one is none.
+
+    To be called in the host's mount namespace: another /proc could be no procfs at all, and the
+    process would go on unconfined (CVE-2019-16884).
+    """
+    if not profile:
+        return
+    reporter.at(messages.APPARMOR)
+    path = _APPARMOR_EXEC if os.path.exists(_APPARMOR_EXEC) else _LSM_EXEC
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        if mounts.filesystem_magic(fd) != mounts.PROC_MAGIC:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+        os.write(fd, b"exec " + os.fsencode(profile))
+    finally:
+        os.close(fd)
+
+
 def wait_for_gate(gate: int) -> None:
     """Wait for the launcher's go; exit without a word if it has gone."""
     if not os.read(gate, 1):
@@ -130,7 +170,6 @@ def become(
     arguments = processes.Strings((program, *process.args))
     environment = processes.Strings(process.env)
     _new_keyring()
-    _limit(process.rlimits, reporter)
     _own_pipes(process.user.uid, channel.terminal)
     os.dup2(channel.report, REPORT_FD)
     reporter.fd = REPORT_FD
@@ -140,6 +179,7 @@ def become(
     reporter.at(messages.WORKING_DIRECTORY)
     _enter_directory(process.cwd)
     os.umask(process.user.umask)
+    _limit(process.rlimits, reporter)  # after the last descriptor: there may be few
     _drop_privileges(process, filters, reporter)
     reporter.at(messages.EXEC)
     reporter.send(messages.EXECUTING)
@@ -157,7 +197,8 @@ def _new_keyring() -> None:
 def _limit(limits: tuple[Rlimit, ...], reporter: Reporter) -> None:
     for index, limit in enumerate(limits):
         reporter.at(messages.RLIMIT, index)
-        number = getattr(resource, limit.type)
+        named = limit.type != "RLIMIT_LOCKS"
+        number = getattr(resource, limit.type) if named else _RLIMIT_LOCKS
         wanted = _rlim(limit.soft), _rlim(limit.hard)
         try:
             resource.setrlimit(number, wanted)

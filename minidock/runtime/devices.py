@@ -1,14 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's devices, for privileged containers."""
+"""The host's devices, all of them or those at a path."""
 
 import os
 import stat
 from collections.abc import Iterator
 
+from minidock.errors import InvalidArgument
 from minidock.oci.runtime import LinuxDevice
 
 _OWN = ("pts", "shm", "fd", "mqueue", "console", "ptmx")
 """What a container has of its own, or must not share."""
+
+
+class NotADevice(InvalidArgument):
+    """A path to be given to a container that is no device; the text is docker's."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f'error gathering device information while adding custom device "{path}": {reason}'
+        )
+
+
+def at_path(source: str, destination: str) -> tuple[LinuxDevice, ...]:
+    """Return the device at `source`, or all below that directory, as at `destination`.
+
+    Raises:
+        NotADevice: there is nothing, or something else.
+    """
+    path = os.path.realpath(source)
+    if os.path.isdir(path):
+        return tuple(
+            device._replace(path=destination + device.path.removeprefix(path))
+            for device in _below(path, _OWN)
+        )
+    if not os.path.lexists(path):
+        raise NotADevice(source, "no such file or directory")
+    device = _device(path)
+    if device is None:
+        raise NotADevice(source, "not a device node")
+    return (device._replace(path=destination),)
 
 
 def host_devices() -> tuple[LinuxDevice, ...]:

@@ -22,7 +22,7 @@ from minidock.errors import Conflict, SystemFailure
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities, namespaces
 from minidock.linux.process_stat import start_time
-from minidock.oci.runtime import Capabilities, Process
+from minidock.oci.runtime import Capabilities, Process, Rlimit
 from minidock.runtime import child, commands, messages, users
 from minidock.runtime.child import Channel, Stdio
 from minidock.runtime.launch import Launched, describe, spawn
@@ -66,6 +66,9 @@ class EnterProcess(NamedTuple):
     groups: tuple[str, ...] = ()
     capabilities: int = 0
     no_new_privileges: bool = False
+    rlimits: tuple[Rlimit, ...] = ()
+    oom_score_adj: int | None = None
+    apparmor_profile: str = ""
     seccomp: bytes = b""
     terminal: bool = False
     cgroup: tuple[str, ...] = ()
@@ -147,6 +150,8 @@ class _Entering(NamedTuple):
     cgroup: tuple[str, ...]
 
     def run(self, channel: Channel, reporter: Reporter) -> Never:
+        child.set_oom_score(self.process.oom_score_adj, reporter)
+        child.confine(self.process.apparmor_profile, reporter)
         reporter.at(messages.CGROUP)
         child.join_cgroups(self.cgroup)
         reporter.at(messages.NAMESPACES)
@@ -200,6 +205,9 @@ def _resolve(root: RootedDir, process: EnterProcess) -> Process:
         terminal=process.terminal,
         capabilities=Capabilities.of(capabilities.names(process.capabilities), user.uid),
         no_new_privileges=process.no_new_privileges,
+        rlimits=process.rlimits,
+        oom_score_adj=process.oom_score_adj,
+        apparmor_profile=process.apparmor_profile,
     )
 
 

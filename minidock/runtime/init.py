@@ -18,13 +18,16 @@ from minidock.runtime.child import Channel
 from minidock.runtime.messages import Reporter
 from minidock.runtime.mounts import (
     DEVICES,
-    Masks,
+    Covers,
     Step,
     finish_dev,
+    is_below_dev,
+    make_console,
     make_device,
     make_read_only,
     open_new,
     place,
+    with_mode_of_place,
 )
 from minidock.values import NamedTuple
 
@@ -33,7 +36,8 @@ class Plan(NamedTuple):
     """What init works through.
 
     `root` is the detached mount of the root, attached at `mountpoint`. `prepared` are detached
-    mounts by the index of their step. `cgroup` are files to join.
+    mounts by the index of their step, `namespaces` those to join by their type. `cgroup` are
+    files to join.
     """
 
     spec: Spec
@@ -41,6 +45,7 @@ class Plan(NamedTuple):
     mountpoint: str
     steps: tuple[Step, ...]
     prepared: Mapping[int, int]
+    namespaces: Mapping[str, int]
     seccomp: bytes
     cgroup: tuple[str, ...]
 
@@ -73,8 +78,9 @@ class Init:
         child.become(process, program, self._plan.seccomp, channel, reporter)
 
     def _enter_namespaces(self, reporter: Reporter) -> None:
-        reporter.at(messages.OOM_SCORE)
-        _set_oom_score(self._spec.process.oom_score_adj, reporter)
+        process = self._spec.process
+        child.set_oom_score(process.oom_score_adj, reporter)
+        child.confine(process.apparmor_profile, reporter)
         reporter.at(messages.NAMESPACES)
         flags = 0
         for namespace in self._spec.linux.namespaces:
@@ -82,7 +88,7 @@ class Init:
                 continue  # the parent's part: a process can't change its own
             flag = namespaces.FLAGS[namespace.type]
             if namespace.path:
-                _join(namespace.path, flag)
+                namespaces.join(namespace.path, flag, self._plan.namespaces.get(namespace.type))
             else:
                 flags |= flag
         # The cgroup namespace shows the group that its maker is in, so the group comes first.
@@ -100,7 +106,8 @@ class Init:
         linux = self._spec.linux
         mounts.make_private()
         mountpoint = os.open(self._plan.mountpoint, os.O_PATH | os.O_DIRECTORY)
-        masks = Masks(mountpoint) if linux.masked_paths else None
+        elsewhere = [device for device in linux.devices if not is_below_dev(device)]
+        covers = Covers(mountpoint) if linux.masked_paths or elsewhere else None
         mounts.attach(root.fd, mountpoint, self._plan.mountpoint)
         for index, step in enumerate(self._plan.steps):
             reporter.at(messages.MOUNT, index)
@@ -111,15 +118,23 @@ class Init:
         for index, path in enumerate(linux.readonly_paths):
             reporter.at(messages.READ_ONLY, index)
             make_read_only(root, path)
+        if covers:
+            self._cover(root, covers, reporter)
+
+    def _cover(self, root: RootedDir, covers: Covers, reporter: Reporter) -> None:
+        linux = self._spec.linux
+        for index, device in enumerate(linux.devices, len(DEVICES)):
+            if not is_below_dev(device):
+                reporter.at(messages.DEVICE, index)
+                covers.put_device(root, device)
         for index, path in enumerate(linux.masked_paths):
             reporter.at(messages.MASK, index)
-            assert masks is not None
-            masks.hide(root, path)
+            covers.hide(root, path)
 
     def _perform(self, root: RootedDir, step: Step, index: int, reporter: Reporter) -> None:
         mount = self._plan.prepared.get(index, -1)
         if mount < 0:
-            mount = open_new(step)
+            mount = open_new(with_mode_of_place(root, step))
         if step.is_dev:
             self._make_devices(mount, step, reporter)
             reporter.at(messages.MOUNT, index)
@@ -131,12 +146,11 @@ class Init:
 
     def _make_devices(self, dev: int, step: Step, reporter: Reporter) -> None:
         for index, device in enumerate((*DEVICES, *self._spec.linux.devices)):
-            reporter.at(messages.DEVICE, index)
-            make_device(dev, device)
+            if is_below_dev(device):
+                reporter.at(messages.DEVICE, index)
+                make_device(dev, device)
         if self._spec.process.terminal:
-            os.close(
-                os.open("console", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o620, dir_fd=dev)
-            )
+            make_console(dev)
         finish_dev(dev, step)
 
     def _set_sysctls(self, proc: int, reporter: Reporter) -> None:
@@ -162,27 +176,6 @@ class Init:
             namespaces.sethostname(self._spec.hostname)
         if self._spec.domainname:
             namespaces.setdomainname(self._spec.domainname)
-
-
-def _join(path: str, flag: int) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        namespaces.setns(fd, flag)
-    finally:
-        os.close(fd)
-
-
-def _set_oom_score(score: int | None, reporter: Reporter) -> None:
-    """Set oom_score_adj; to lower it needs CAP_SYS_RESOURCE, without it's a warning."""
-    if score is None:
-        return
-    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, str(score).encode())
-    except PermissionError as e:
-        reporter.send(messages.WARNING, e.errno or 0)
-    finally:
-        os.close(fd)
 
 
 def _bind_console(root: RootedDir) -> None:

@@ -9,14 +9,14 @@ is to end before that, the two meet at fifos in a directory: `start_waiting` ope
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Never
 
 from minidock.errors import Conflict, InvalidArgument, MinidockError, SystemFailure
 from minidock.linux import namespaces, processes
 from minidock.linux.process_stat import start_time
-from minidock.oci.runtime import Namespace, Process, Spec
+from minidock.oci.runtime import Process, Spec
 from minidock.runtime import child, commands, messages
 from minidock.runtime.child import Channel, Stdio
 from minidock.runtime.final import open_program
@@ -48,7 +48,9 @@ class Bundle(NamedTuple):
     `root` is the detached mount of its root; `mountpoint` an empty directory of the host, of
     this container alone, where init attaches it in its own mount namespace. `seccomp` is an
     array of struct sock_filter, empty for no filter. `cgroup` are the ``cgroup.procs`` or
-    ``tasks`` files of the groups it joins.
+    ``tasks`` files of the groups it joins. `namespaces` are descriptors, by type, of those the
+    spec has paths for: a path with a process id could mean another process by now. `trees` are
+    detached mounts, by the source of the binds that they are for, likewise.
     """
 
     container_id: str
@@ -57,6 +59,8 @@ class Bundle(NamedTuple):
     mountpoint: str
     seccomp: bytes = b""
     cgroup: tuple[str, ...] = ()
+    namespaces: Mapping[str, int] = {}
+    trees: Mapping[str, int] = {}
 
 
 class Launched:
@@ -173,7 +177,7 @@ class Launched:
             if record.kind == messages.FAILED:
                 self._fail(record)
             if record.kind == messages.WARNING:
-                self.warnings += (self._describe(record).message,)
+                self.warnings += (_warning(self._describe(record)),)
         status = self.wait()
         raise SystemFailure(f"start the container (exit status {status})", errno.ECHILD)
 
@@ -206,7 +210,7 @@ def launch(bundle: Bundle, stdio: tuple[int, int, int] | None, meeting: str = ""
     spec = bundle.spec
     steps = plan(spec.mounts, _hierarchies())
     with ExitStack() as opened, ExitStack() as on_failure:
-        prepared = _open_sources(steps, opened)
+        prepared = _open_sources(steps, bundle.trees, opened)
         master = -1
         if spec.process.terminal:
             devpts = _devpts(steps, prepared, opened)
@@ -218,14 +222,21 @@ def launch(bundle: Bundle, stdio: tuple[int, int, int] | None, meeting: str = ""
             opened.callback(os.close, terminal)
             stdio = Stdio(terminal, terminal, terminal)
         work = Plan(
-            spec, bundle.root, bundle.mountpoint, steps, prepared, bundle.seccomp, bundle.cgroup
+            spec,
+            bundle.root,
+            bundle.mountpoint,
+            steps,
+            prepared,
+            bundle.namespaces,
+            bundle.seccomp,
+            bundle.cgroup,
         )
         launched = spawn(
             Init(work).run,
             stdio,
-            (bundle.root, *prepared.values()),
+            (bundle.root, *prepared.values(), *bundle.namespaces.values()),
             terminal=spec.process.terminal,
-            pid_namespace=lambda: _set_pid_namespace(spec.linux.namespaces),
+            pid_namespace=lambda: _set_pid_namespace(bundle),
             describe=_Describer(spec, steps),
             meeting=meeting,
         )
@@ -363,18 +374,15 @@ def _same_namespace() -> None:
     """Leave the next child where its parent is."""
 
 
-def _set_pid_namespace(wanted: tuple[Namespace, ...]) -> None:
-    for namespace in wanted:
+def _set_pid_namespace(bundle: Bundle) -> None:
+    for namespace in bundle.spec.linux.namespaces:
         if namespace.type != "pid":
             continue
-        if not namespace.path:
+        if namespace.path:
+            held = bundle.namespaces.get("pid")
+            namespaces.join(namespace.path, namespaces.CLONE_NEWPID, held)
+        else:
             namespaces.unshare(namespaces.CLONE_NEWPID)
-            return
-        fd = os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            namespaces.setns(fd, namespaces.CLONE_NEWPID)
-        finally:
-            os.close(fd)
 
 
 def _hierarchies() -> tuple[str, ...]:
@@ -385,13 +393,15 @@ def _hierarchies() -> tuple[str, ...]:
     return tuple(name for name in reversed(names) if name)
 
 
-def _open_sources(steps: tuple[Step, ...], opened: ExitStack) -> dict[int, int]:
+def _open_sources(
+    steps: tuple[Step, ...], trees: Mapping[str, int], opened: ExitStack
+) -> dict[int, int]:
     prepared = {}
     for index, step in enumerate(steps):
         if not step.is_bind:
             continue
         try:
-            prepared[index] = open_source(step)
+            prepared[index] = open_source(step, trees.get(step.source, -1))
         except FileNotFoundError as e:
             raise MissingSource(
                 'invalid mount config for type "bind": bind source path does not exist: '
@@ -413,6 +423,12 @@ def _devpts(steps: tuple[Step, ...], prepared: dict[int, int], opened: ExitStack
     fd = os.open("/dev/pts", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     opened.callback(os.close, fd)
     return fd
+
+
+def _warning(error: MinidockError) -> str:
+    if isinstance(error, SystemFailure) and error.stage == messages.STAGES[messages.RLIMIT]:
+        return f"{error.path} is lowered to the limit that minidock was started with"
+    return error.message
 
 
 class _Describer:
@@ -444,6 +460,10 @@ def describe(record: Record, process: Process, name: str = "") -> MinidockError:
         return commands.directory_refusal(process.cwd, record.errno)
     if record.stage == messages.RLIMIT:
         name = process.rlimits[record.item].type
+    if record.stage == messages.OOM_SCORE:
+        name = str(process.oom_score_adj)
+    if record.stage == messages.APPARMOR:
+        name = process.apparmor_profile
     stage = messages.STAGES[record.stage]
     if not record.errno:
         return SystemFailure(f"{stage}: unexpected error in the container's init", errno.EPROTO)

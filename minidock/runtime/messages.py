@@ -50,6 +50,7 @@ WORKING_DIRECTORY = 16
 PRIVILEGES = 17
 SECCOMP = 18
 EXEC = 19
+APPARMOR = 20
 
 STAGES = {
     SETUP: "prepare the process",
@@ -72,6 +73,7 @@ STAGES = {
     PRIVILEGES: "drop privileges",
     SECCOMP: "load the seccomp filter",
     EXEC: "execute",
+    APPARMOR: "apply the AppArmor profile",
 }
 """What is being done in each stage, for messages."""
 

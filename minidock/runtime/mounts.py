@@ -9,7 +9,7 @@ meanwhile, makes a mount or a file on the host (CVE-2021-30465, CVE-2024-45310).
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from minidock.fs.rooted import RootedDir
 from minidock.linux import mounts
@@ -17,6 +17,7 @@ from minidock.oci.runtime import LinuxDevice, Mount
 from minidock.values import NamedTuple
 
 _ATTRIBUTES = {
+    "defaults": (0, 0),
     "ro": (mounts.MOUNT_ATTR_RDONLY, 0),
     "rw": (0, mounts.MOUNT_ATTR_RDONLY),
     "nosuid": (mounts.MOUNT_ATTR_NOSUID, 0),
@@ -26,9 +27,13 @@ _ATTRIBUTES = {
     "noexec": (mounts.MOUNT_ATTR_NOEXEC, 0),
     "exec": (0, mounts.MOUNT_ATTR_NOEXEC),
     "noatime": (mounts.MOUNT_ATTR_NOATIME, 0),
+    "atime": (0, mounts.MOUNT_ATTR_ATIME),
     "relatime": (0, mounts.MOUNT_ATTR_ATIME),
+    "norelatime": (0, 0),
+    "nostrictatime": (0, 0),
     "strictatime": (mounts.MOUNT_ATTR_STRICTATIME, 0),
     "nodiratime": (mounts.MOUNT_ATTR_NODIRATIME, 0),
+    "diratime": (0, mounts.MOUNT_ATTR_NODIRATIME),
     "nosymfollow": (mounts.MOUNT_ATTR_NOSYMFOLLOW, 0),
 }
 _PROPAGATION = {
@@ -76,6 +81,9 @@ DEVICES = (
 )
 """The devices of every container: config-linux.md, "Default Devices"."""
 
+_IN_DEV = ("/dev/mqueue", "/dev/pts", "/dev/shm")  # noqa: S108 - destinations in the container
+"""The usual mounts in /dev."""
+
 _LINKS = (
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -114,19 +122,21 @@ class Step(NamedTuple):
         return self.fstype == "tmpfs" and self.destination == "/dev"
 
 
-def plan(wanted: Iterable[Mount], hierarchies: tuple[str, ...]) -> tuple[Step, ...]:
+def plan(wanted: Collection[Mount], hierarchies: tuple[str, ...]) -> tuple[Step, ...]:
     """Return the steps for the mounts of a Spec, in order.
 
     `hierarchies` are the caller's cgroup v1 hierarchies as /proc/self/cgroup names them; with
     none a mount of type ``cgroup`` is the unified one.
     """
     steps: list[Step] = []
+    below_dev = {mount.destination for mount in wanted}.intersection(_IN_DEV)
     for mount in wanted:
         step = _step(mount)
         if step.fstype == "cgroup":
             steps += _cgroup_steps(step, hierarchies)
         elif step.is_dev:
-            steps.append(step._replace(directories=("pts", "shm", "mqueue"), links=_LINKS))
+            names = tuple(sorted(path.removeprefix("/dev/") for path in below_dev))
+            steps.append(step._replace(directories=names, links=_LINKS))
         else:
             steps.append(step)
     return tuple(steps)
@@ -179,12 +189,16 @@ def _hierarchy(hierarchy: str) -> tuple[tuple[str, str | None], ...]:
     return tuple((controller, None) for controller in hierarchy.split(","))
 
 
-def open_source(step: Step) -> int:
+def open_source(step: Step, tree: int = -1) -> int:
     """Return the detached mount of a bind: the host's tree, before the host is left.
+
+    `tree` is a mount detached already, of which this gives a descriptor of its own.
 
     Raises:
         OSError: ENOENT for a missing source.
     """
+    if tree >= 0:
+        return _configured(os.dup(tree), step)
     fd = mounts.clone_tree(0, step.source, recursive=step.recursive)
     return _configured(fd, step)
 
@@ -198,6 +212,22 @@ def open_new(step: Step) -> int:
     for name, target in step.links:
         os.symlink(target, name, dir_fd=fd)
     return fd if step.is_dev else _configured(fd, step)
+
+
+def with_mode_of_place(root: RootedDir, step: Step) -> Step:
+    """Return a tmpfs that nobody gave a mode with that of the directory it hides, as runc does.
+
+    Where there is none the kernel's 1777 stays.
+    """
+    if step.fstype != "tmpfs" or any(key == "mode" for key, _ in step.parameters):
+        return step
+    try:
+        fd = root.open(step.destination, _DIRECTORY)
+    except OSError:
+        return step
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    os.close(fd)
+    return step._replace(parameters=(*step.parameters, ("mode", f"{mode:o}")))
 
 
 def _configured(fd: int, step: Step) -> int:
@@ -265,6 +295,11 @@ def make_place(root: RootedDir, path: str, *, is_directory: bool) -> None:
         os.close(parent)
 
 
+def is_below_dev(device: LinuxDevice) -> bool:
+    """Tell whether `device` belongs in the container's /dev."""
+    return device.path.startswith("/dev/")
+
+
 def make_device(dev: int, device: LinuxDevice) -> None:
     """Make a device file below the new, still private /dev that `dev` stands for.
 
@@ -272,7 +307,7 @@ def make_device(dev: int, device: LinuxDevice) -> None:
         OSError: EINVAL for a path that is not below /dev.
     """
     parts = device.path.removeprefix("/dev/").split("/")
-    if not device.path.startswith("/dev/") or {"", ".", ".."} & set(parts):
+    if not is_below_dev(device) or {"", ".", ".."} & set(parts):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), device.path)
     for depth in range(1, len(parts)):
         try:
@@ -290,24 +325,45 @@ def make_device(dev: int, device: LinuxDevice) -> None:
     os.chown(name, device.uid, device.gid, dir_fd=dev, follow_symlinks=False)
 
 
+def make_console(dev: int) -> None:
+    """Make the file that a terminal is bound to, unless ``console`` is a device asked for."""
+    try:
+        os.mknod("console", stat.S_IFREG | 0o620, dir_fd=dev)
+    except FileExistsError:
+        pass
+
+
 def finish_dev(dev: int, step: Step) -> None:
     """Give the filled /dev the attributes that `step` asks for, such as read-only."""
     _configured(dev, step)
 
 
-class Masks:
-    """What hides files and directories: a null device and an empty directory of our own.
+class Covers:
+    """What is bound over paths of the root: a null device, an empty directory, more devices.
 
-    The host's /dev/null would let the container change its mode; the image's may be no device
-    at all (CVE-2025-31133).
+    They are our own. The host's /dev/null would let the container change its mode; the image's
+    may be no device at all (CVE-2025-31133). A device made in the root itself would become part
+    of the container's layer.
     """
 
     def __init__(self, place: int) -> None:
         """Make them; the tmpfs is attached to `place`, as only attached trees can be cloned."""
-        self._fd = mounts.open_filesystem("tmpfs", (("mode", "755"), ("nr_inodes", "4")))
+        self._fd = mounts.open_filesystem("tmpfs", (("mode", "755"),))
         os.mkdir("empty", 0o555, dir_fd=self._fd)
         make_device(self._fd, DEVICES[0])
         mounts.attach(self._fd, place)
+        self._devices = 0
+
+    def put_device(self, root: RootedDir, device: LinuxDevice) -> None:
+        """Make `device` appear at its path in `root`, wherever that is."""
+        name = f"device{self._devices}"
+        self._devices += 1
+        make_device(self._fd, device._replace(path=f"/dev/{name}"))
+        node = mounts.clone_tree(self._fd, name)
+        try:
+            place(root, Step(device.path, "bind"), node)
+        finally:
+            os.close(node)
 
     def hide(self, root: RootedDir, path: str) -> None:
         """Cover `path` of `root` by something empty and read-only; a missing path is none."""

@@ -23,6 +23,7 @@ from minidock.values import NamedTuple
 
 SHM_SIZE = 64 << 20
 """Bytes of /dev/shm unless asked otherwise."""
+SHM = "/dev/shm"  # noqa: S108 - a destination in the container
 
 NAMESPACES = ("mount", "uts", "ipc", "network", "pid", "cgroup")
 
@@ -43,7 +44,8 @@ MASKED_PATHS = (
 """Hidden as docker does (CVE-2017-16539, CVE-2018-10892, GHSA-jq35-85cj-fj4p)."""
 
 _THERMAL_THROTTLE = "/sys/devices/system/cpu/cpu{}/thermal_throttle"
-_CPUS = os.cpu_count() or 1
+_CPUS = os.sysconf("SC_NPROCESSORS_CONF")
+"""Processors that there are, also those that are off now."""
 
 READONLY_PATHS = (
     "/proc/bus",
@@ -62,8 +64,26 @@ _PRIVATE_NETWORK_SYSCTLS = {
 """Any user may bind port 80 and send pings; only a network namespace of its own has them."""
 
 
+_IPC_SYSCTLS = frozenset(
+    (
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shm_rmid_forced",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+    )
+)
+
+
 class InvalidMount(InvalidArgument):
     """A mount destination that would break the container or its protection."""
+
+
+class InvalidSysctl(InvalidArgument):
+    """A setting of the kernel that is not the container's own; the texts are runc's."""
 
 
 class SpecInputs(NamedTuple):
@@ -71,10 +91,11 @@ class SpecInputs(NamedTuple):
 
     `image_env` and `env` (the user's, which wins) are ``NAME=value`` texts. `mounts` are the
     user's, see `bind_mount` and `tmpfs_mount`, the files for /etc among them.
-    `host_namespaces` are shared with the host, e.g. ``network``. `capabilities` and `devices`
-    are complete lists, for privileged containers too. `shm_size` is in bytes. `root_path` is
-    where the root is to be found by whoever has it mounted; `resources` and `seccomp` are
-    objects of the specification.
+    `host_namespaces` are shared with the host, e.g. ``network``; `joined` are the paths of
+    others, by type. `capabilities` and `devices` are complete lists, for privileged containers
+    too. `shm_size` is in bytes, 0 leaves /dev/shm out. `unmasked` shows the paths of /proc and
+    /sys that are hidden or read-only otherwise. `root_path` is where the root is to be found by
+    whoever has it mounted; `resources` and `seccomp` are objects of the specification.
     """
 
     args: tuple[str, ...]
@@ -89,17 +110,20 @@ class SpecInputs(NamedTuple):
     mounts: tuple[Mount, ...] = ()
     devices: tuple[LinuxDevice, ...] = ()
     host_namespaces: tuple[str, ...] = ()
+    joined: Mapping[str, str] = {}
     sysctl: Mapping[str, str] = {}
     rlimits: tuple[Rlimit, ...] = ()
     oom_score_adj: int | None = None
     no_new_privileges: bool = False
     read_only: bool = False
     privileged: bool = False
+    unmasked: bool = False
     shm_size: int = SHM_SIZE
     cgroups_path: str = ""
     root_path: str = "rootfs"
     resources: Mapping[str, Any] = {}
     seccomp: Mapping[str, Any] = {}
+    apparmor_profile: str = ""
     annotations: Mapping[str, str] = {}
 
 
@@ -108,10 +132,10 @@ def make_spec(inputs: SpecInputs) -> Spec:
 
     Raises:
         InvalidMount: a destination is not absolute, the root, or inside /proc.
+        InvalidSysctl: one would change the host.
     """
-    sysctl = dict(inputs.sysctl)
-    if "network" not in inputs.host_namespaces:
-        sysctl = _PRIVATE_NETWORK_SYSCTLS | sysctl
+    shared = inputs.host_namespaces
+    unmasked = inputs.privileged or inputs.unmasked
     return Spec(
         process=Process(
             args=inputs.args,
@@ -123,20 +147,23 @@ def make_spec(inputs: SpecInputs) -> Spec:
             rlimits=inputs.rlimits,
             no_new_privileges=inputs.no_new_privileges,
             oom_score_adj=inputs.oom_score_adj,
+            apparmor_profile=inputs.apparmor_profile,
         ),
         root_path=inputs.root_path,
         root_readonly=inputs.read_only,
-        hostname=inputs.hostname,
-        domainname=inputs.domainname,
+        hostname="" if "uts" in shared else inputs.hostname,
+        domainname="" if "uts" in shared else inputs.domainname,
         mounts=_mounts(inputs),
         linux=Linux(
             namespaces=tuple(
-                Namespace(kind) for kind in NAMESPACES if kind not in inputs.host_namespaces
+                Namespace(kind, inputs.joined.get(kind, ""))
+                for kind in NAMESPACES
+                if kind not in shared
             ),
             devices=inputs.devices,
-            masked_paths=() if inputs.privileged else _masked_paths(),
-            readonly_paths=() if inputs.privileged else READONLY_PATHS,
-            sysctl=sysctl,
+            masked_paths=() if unmasked else _masked_paths(),
+            readonly_paths=() if unmasked else READONLY_PATHS,
+            sysctl=_sysctls(inputs),
             cgroups_path=inputs.cgroups_path,
             resources=inputs.resources,
             seccomp=inputs.seccomp,
@@ -156,6 +183,25 @@ def _root_propagation(wanted: Iterable[Mount]) -> str:
     if options & {"shared", "rshared"}:
         return "rshared"
     return "rslave" if options & {"slave", "rslave"} else ""
+
+
+def is_namespaced(sysctl: str) -> bool:
+    """Tell whether each network or IPC namespace has a value of its own of `sysctl`."""
+    return sysctl in _IPC_SYSCTLS or sysctl.startswith(("net.", "fs.mqueue."))
+
+
+def _sysctls(inputs: SpecInputs) -> dict[str, str]:
+    shared = inputs.host_namespaces
+    for name in inputs.sysctl:
+        if not is_namespaced(name):
+            raise InvalidSysctl(f'sysctl "{name}" is not in a separate kernel namespace')
+        if name.startswith("net."):
+            if "network" in shared:
+                raise InvalidSysctl(f'sysctl "{name}" not allowed in host network namespace')
+        elif "ipc" in shared:
+            raise InvalidSysctl(f'sysctl "{name}" is not allowed in the hosts ipc namespace')
+    own_network = "network" not in shared and "network" not in inputs.joined
+    return {**(_PRIVATE_NETWORK_SYSCTLS if own_network else {}), **inputs.sysctl}
 
 
 def make_environment(inputs: SpecInputs) -> tuple[str, ...]:
@@ -228,6 +274,7 @@ def _parts(path: str) -> tuple[str, ...]:
 
 def _default_mounts(inputs: SpecInputs) -> tuple[Mount, ...]:
     access = () if inputs.privileged else ("ro",)
+    shm = Mount(SHM, "tmpfs", "shm", (*_LOCKED, "mode=1777", f"size={inputs.shm_size}"))
     return (
         Mount("/proc", "proc", "proc", _LOCKED),
         Mount("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
@@ -240,5 +287,5 @@ def _default_mounts(inputs: SpecInputs) -> tuple[Mount, ...]:
         Mount("/sys", "sysfs", "sysfs", (*_LOCKED, *access)),
         Mount("/sys/fs/cgroup", "cgroup", "cgroup", (*_LOCKED, "relatime", *access)),
         Mount("/dev/mqueue", "mqueue", "mqueue", _LOCKED),
-        Mount("/dev/shm", "tmpfs", "shm", (*_LOCKED, "mode=1777", f"size={inputs.shm_size}")),  # noqa: S108 - a destination in the container
+        *((shm,) if inputs.shm_size else ()),
     )

@@ -135,7 +135,6 @@ def test_env_file(
         ("--pull bogus", "invalid pull option: 'bogus'"),
         ("-w rel", "the working directory 'rel' is invalid"),
         ("--network=", "no name set for network"),
-        ("--network container:x", "network container:x is not supported"),
         ("-v /a:/x -v /b:/x", "Duplicate mount point: /x"),
         ("-v /a:/x --tmpfs /x", "Duplicate mount point: /x"),
         ("-v a:b:c:d", "invalid volume specification: 'a:b:c:d'"),
@@ -250,7 +249,11 @@ def test_flags_with_a_form_of_their_own(
         ("--health-retries=-1", "--health-retries cannot be negative"),
         ("--no-healthcheck --health-cmd x", "--no-healthcheck conflicts with --health-*"),
         ("--memory-swappiness=101", "Valid memory swappiness range is 0-100"),
-        ("--sysctl x", "invalid format 'x': expected key=value"),
+        ("--sysctl net.x", "sysctl 'net.x' is not allowed"),
+        ("--sysctl kernel.panic=1", "sysctl 'kernel.panic=1' is not allowed"),
+        ("--annotation x", "invalid format 'x': expected key=value"),
+        ("--security-opt seccomp=/nosuch", "opening seccomp profile (/nosuch) failed"),
+        ("--security-opt seccomp=/etc/passwd", "compacting json for seccomp profile"),
     ],
 )
 def test_forms_that_are_none(minidock: Minidock, flags: str, message: str) -> None:

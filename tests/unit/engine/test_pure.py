@@ -16,7 +16,7 @@ from minidock.engine.records import (
     container_config,
     host_config,
     merge_env,
-    network_of,
+    networks_of,
     ports_document,
     publish_of,
     tmpfs_of,
@@ -190,12 +190,18 @@ def test_host_config_keeps_all_it_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "name"),
-    [("default", "bridge"), ("", "bridge"), ("host", "host"), ("none", "none")],
+    ("mode", "names"),
+    [
+        ("default", ("bridge",)),
+        ("", ("bridge",)),
+        ("host", ("host",)),
+        ("none", ("none",)),
+        ("container:x", ()),
+    ],
 )
-def test_network_has_its_name(mode: str, name: str) -> None:
-    """The default network is the bridge."""
-    assert network_of({"NetworkMode": mode}) == name
+def test_network_has_its_name(mode: str, names: tuple[str, ...]) -> None:
+    """The default network is the bridge; another container's is none of its own."""
+    assert networks_of({"NetworkMode": mode}) == names
 
 
 def test_ports_document() -> None:
