@@ -84,6 +84,11 @@ def shm_size(host: Mapping[str, Any]) -> int:
     return 0 if host.get("IpcMode") == "none" else int(host.get("ShmSize") or spec.SHM_SIZE)
 
 
+def shm_of_host(shared: tuple[str, ...]) -> str:
+    """Return the path of the host's /dev/shm if it goes with the `shared` namespaces."""
+    return spec.SHM if "ipc" in shared and os.path.isdir(spec.SHM) else ""
+
+
 def rlimits(host: Mapping[str, Any]) -> tuple[Rlimit, ...]:
     """Return the limits of HostConfig `host`; of one that is there twice the last."""
     limits = {limit["Name"]: limit for limit in host.get("Ulimits") or ()}

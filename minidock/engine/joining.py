@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from minidock.engine import liveness
-from minidock.engine.isolation import CONTAINER, Joined, Sharing, sharing
+from minidock.engine.isolation import CONTAINER, Joined, Sharing, sharing, shm_of_host
 from minidock.engine.options import CreateOptions
 from minidock.errors import Conflict, SystemFailure
 from minidock.runtime.foreign import clone_from
@@ -63,7 +63,7 @@ def opened(store: Store, wanted: Sharing) -> Iterator[Joined]:
     with contextlib.ExitStack() as held:
         host = list(wanted.host)
         paths, namespaces, trees = {}, {}, {}
-        shm = SHM if "ipc" in host else ""
+        shm = shm_of_host(wanted.host)
         for kind, container_id in wanted.joined.items():
             container = store.containers.find(container_id)
             path, fd = _open(container, kind, _FILES[kind])

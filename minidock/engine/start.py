@@ -144,7 +144,7 @@ class Starter:
         """Return what the container shares; the descriptors are closed with `held`."""
         wanted = isolation.sharing(self._container.record.host)
         if not wanted.joined:
-            return Joined(wanted.host, shm=SHM if "ipc" in wanted.host else "")
+            return Joined(wanted.host, shm=isolation.shm_of_host(wanted.host))
         from minidock.engine import joining  # few containers join others
 
         self._owner = joining.network_owner(self._store, self._container)
