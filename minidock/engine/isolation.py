@@ -8,8 +8,7 @@ from typing import Any
 
 from minidock.engine.options import CreateOptions
 from minidock.errors import Conflict, InvalidArgument
-from minidock.oci.runtime import Rlimit
-from minidock.runtime import spec
+from minidock.oci.runtime import SHM, SHM_SIZE, Rlimit
 from minidock.store.containers import Container
 from minidock.values import NamedTuple
 
@@ -81,12 +80,12 @@ def host_name(container: Container) -> str:
 
 def shm_size(host: Mapping[str, Any]) -> int:
     """Return the bytes of a /dev/shm of the container's own, 0 if there is to be none."""
-    return 0 if host.get("IpcMode") == "none" else int(host.get("ShmSize") or spec.SHM_SIZE)
+    return 0 if host.get("IpcMode") == "none" else int(host.get("ShmSize") or SHM_SIZE)
 
 
 def shm_of_host(shared: tuple[str, ...]) -> str:
     """Return the path of the host's /dev/shm if it goes with the `shared` namespaces."""
-    return spec.SHM if "ipc" in shared and os.path.isdir(spec.SHM) else ""
+    return SHM if "ipc" in shared and os.path.isdir(SHM) else ""
 
 
 def rlimits(host: Mapping[str, Any]) -> tuple[Rlimit, ...]:

@@ -9,8 +9,8 @@ from minidock.engine import liveness
 from minidock.engine.isolation import CONTAINER, Joined, Sharing, sharing, shm_of_host
 from minidock.engine.options import CreateOptions
 from minidock.errors import Conflict, SystemFailure
+from minidock.oci.runtime import SHM
 from minidock.runtime.foreign import clone_from
-from minidock.runtime.spec import SHM
 from minidock.store.containers import Container
 from minidock.store.store import Store
 

@@ -18,11 +18,11 @@ from minidock.engine.options import (
 from minidock.errors import DataCorrupted, InvalidArgument
 from minidock.network.ports import InvalidPort, PortMapping, parse_exposed
 from minidock.oci.image import ImageConfig, environment
+from minidock.oci.runtime import SHM_SIZE
 from minidock.store.containers import PAUSED, RUNNING, ContainerState
 
 SHORT = 12
 DEFAULT_RUNTIME = "minidock"
-DEFAULT_SHM_SIZE = 64 << 20
 ANY = "0.0.0.0"  # noqa: S104 - shown, not bound to
 
 
@@ -130,7 +130,7 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
         "CgroupnsMode": options.cgroupns_mode or "private",
         "UsernsMode": options.userns_mode,
         "OomScoreAdj": options.oom_score_adj,
-        "ShmSize": options.shm_size or DEFAULT_SHM_SIZE,
+        "ShmSize": options.shm_size or SHM_SIZE,
         "Sysctls": dict(options.sysctls),
         "Runtime": options.runtime or DEFAULT_RUNTIME,
         "Init": options.init,

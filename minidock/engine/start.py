@@ -23,7 +23,7 @@ from minidock.linux import capabilities
 from minidock.network import files
 from minidock.network.ports import plan_bindings
 from minidock.oci.manifest import dump_json
-from minidock.oci.runtime import LinuxDevice, Mount
+from minidock.oci.runtime import SHM, LinuxDevice, Mount
 from minidock.rootfs import overlay
 from minidock.runtime import (
     cgroup_plan,
@@ -38,7 +38,6 @@ from minidock.runtime import (
 from minidock.runtime.child import Stdio
 from minidock.runtime.launch import Bundle, Launched, launch
 from minidock.runtime.logs import LogFile
-from minidock.runtime.spec import SHM
 from minidock.store.chains import copy_metadata
 from minidock.store.containers import (
     CREATED,

@@ -11,6 +11,10 @@ from minidock.oci.descriptor import InvalidDocument, json_list, json_object, jso
 from minidock.values import NamedTuple
 
 VERSION = "1.0.2"
+
+SHM = "/dev/shm"  # noqa: S108 - a destination in the container
+SHM_SIZE = 64 << 20
+"""Bytes of /dev/shm unless asked otherwise, as docker has it."""
 UNLIMITED = (1 << 64) - 1
 """RLIM64_INFINITY: the value of a resource limit that is none."""
 

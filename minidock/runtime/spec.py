@@ -8,6 +8,8 @@ from typing import Any
 from minidock.errors import InvalidArgument
 from minidock.oci.image import environment
 from minidock.oci.runtime import (
+    SHM,
+    SHM_SIZE,
     Capabilities,
     Linux,
     LinuxDevice,
@@ -20,10 +22,6 @@ from minidock.oci.runtime import (
 from minidock.runtime.commands import DEFAULT_PATH
 from minidock.runtime.users import User
 from minidock.values import NamedTuple
-
-SHM_SIZE = 64 << 20
-"""Bytes of /dev/shm unless asked otherwise."""
-SHM = "/dev/shm"  # noqa: S108 - a destination in the container
 
 NAMESPACES = ("mount", "uts", "ipc", "network", "pid", "cgroup")
 
