@@ -10,6 +10,7 @@ from typing import Any
 from minidock.config import Config
 from minidock.engine.changes import apply_changes
 from minidock.engine.clock import exact_rfc3339
+from minidock.engine.lowers import lowers_of
 from minidock.engine.options import CommitOptions
 from minidock.errors import InvalidArgument, SystemFailure
 from minidock.fs.atomic import make_directory, write_all
@@ -137,7 +138,7 @@ def _write_layer(
     config: Config, store: Store, container: Container, base: StoredImage
 ) -> tuple[Descriptor, DiffID]:
     """Write the layer's blob and unpack it, side by side, from one reading of the upper."""
-    lowers = store.unpacked.lowers(container.record.layers)
+    lowers = lowers_of(store, container)
     with scratch(store.layout) as directory:
         make_directory(f"{directory}/layer/diff")
         read_end, write_end = os.pipe2(os.O_CLOEXEC)

@@ -12,8 +12,11 @@ from minidock.config import Config
 from minidock.engine import isolation, liveness
 from minidock.engine.images import Images
 from minidock.engine.isolation import CONTAINER
+from minidock.engine.lowers import lowers_of
+from minidock.engine.mount_points import mount_points
 from minidock.engine.names import random_name
 from minidock.engine.options import (
+    BindMount,
     CommitOptions,
     CreateOptions,
     ExecOptions,
@@ -123,7 +126,13 @@ class Containers:
             stored = self._store.images.read(resolved.entry.manifest)
             container_id = self._store.containers.new_id()
             record = self._record(container_id, options, stored)
-            return self._name_and_create(record, options)
+            if not _has_mounts(options, stored):
+                return self._name_and_create(record, options)
+            from minidock.engine.provision import provide  # only containers with mounts need it
+
+            with provide(self._store, options, stored) as points:
+                mounts = tuple(point._asdict() for point in points)
+                return self._name_and_create(record._replace(mounts=mounts), options)
 
     def _image(self, options: CreateOptions, progress: Progress) -> Resolved:
         if options.pull != "always":
@@ -419,12 +428,13 @@ class Containers:
     def remove(self, name: str, force: bool = False, volumes: bool = False) -> None:
         """Delete a container; with `force` a running one is killed first.
 
+        With `volumes` its anonymous volumes go too, unless another container has them.
+
         Raises:
             ContainerNotFound, StillRunning
         """
         from minidock.runtime import cgroups, monitor  # ps needs neither
 
-        del volumes  # bind mounts are the user's own
         try:
             container, state = self._find(name)
         except ContainerDamaged as e:
@@ -444,6 +454,10 @@ class Containers:
                 raise StillRunning(container)  # started again meanwhile
             cgroups.remove(state.cgroups)  # of a start that was killed
             self._store.containers.remove(container)
+        if volumes:
+            from minidock.engine import volume_use  # only rm -v needs it
+
+            volume_use.release(self._store, mount_points(container.record))
 
     def stats(self, names: tuple[str, ...] = (), everything: bool = False) -> "Sampler":
         """Return what measures containers: those named, or all that run, or all there are.
@@ -478,7 +492,7 @@ class Containers:
         from minidock.layers.diff import changes  # only diff needs it
 
         container = self._store.containers.find(name)
-        lowers = self._store.unpacked.lowers(container.record.layers)
+        lowers = lowers_of(self._store, container)
         return tuple(ChangeView(*change) for change in changes(container.upper, lowers))
 
     def commit(self, name: str, options: CommitOptions) -> Digest:
@@ -496,6 +510,12 @@ class Containers:
         container, state = self._find(name)
         with frozen(container, state, options.pause):
             return commit(self._config, self._store, container, options, reference)
+
+
+def _has_mounts(options: CreateOptions, stored: StoredImage) -> bool:
+    """Tell whether a new container has more to mount than ``--tmpfs``."""
+    asked = options.binds or options.mounts or options.volumes or options.volumes_from
+    return bool(asked or stored.image.config.volumes)
 
 
 def _end_now(state: ContainerState) -> None:
@@ -528,8 +548,8 @@ def _check(options: CreateOptions) -> None:
         from minidock.engine.resources import check_limits  # most containers have no limits
 
         check_limits(resources_config(options.resources))
-    for bind in options.binds:
-        if os.path.exists(bind.source):
+    for bind in (*options.binds, *options.mounts):
+        if not isinstance(bind, BindMount) or os.path.exists(bind.source):
             continue
         if not bind.create:
             raise InvalidArgument(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from minidock.engine.containers import Containers
     from minidock.engine.images import Images
     from minidock.engine.system import System
+    from minidock.engine.volumes import Volumes
 
 
 class Engine:
@@ -48,3 +49,10 @@ class Engine:
         from minidock.engine.system import System  # not every command needs it
 
         return System(self._config, self._store)
+
+    @cached_property
+    def volumes(self) -> "Volumes":
+        """The verbs on volumes."""
+        from minidock.engine.volumes import Volumes  # not every command needs it
+
+        return Volumes(self._store)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from minidock.engine.clock import parse_rfc3339
 from minidock.engine.options import Filters, ListImages
 from minidock.engine.resolve import resolve
-from minidock.engine.views import ContainerView, ImageView
+from minidock.engine.views import ContainerView, ImageView, VolumeView
 from minidock.errors import InvalidArgument, MinidockError
 from minidock.oci.digest import hex_of
 from minidock.oci.reference import parse_reference
@@ -31,6 +31,7 @@ class InvalidFilter(InvalidArgument):
         super().__init__(f"Invalid filter '{text}'")
 
 
+VolumeTest = Callable[[VolumeView, str], bool]
 ContainerTest = Callable[[ContainerView, str], bool]
 ImageTest = Callable[[ImageView, str], bool]
 
@@ -48,6 +49,7 @@ def container_filter(filters: Filters, store: Store) -> Callable[[ContainerView]
         "before": lambda view, value: view.created < created(value),
         "since": lambda view, value: view.created > created(value),
         "network": lambda view, value: value in view.networks,
+        "volume": lambda view, value: value in (*view.mounts, *view.destinations),
         "publish": _publishes,
         "expose": _exposes,
     }
@@ -89,6 +91,29 @@ def image_filter(options: ListImages, store: Store) -> Callable[[ImageView], boo
             (all if key == "label" else any)(tests[key](view, value) for value in values)
             for key, values in grouped.items()
         )
+    )
+
+
+def volume_filter(filters: Filters, *, pruning: bool = False) -> Callable[[VolumeView], bool]:
+    """Return the test for the rows of ``volume ls``, or for ``volume prune``.
+
+    Raises:
+        InvalidFilter
+    """
+    tests: dict[str, VolumeTest] = {
+        "label": lambda view, value: has_label(view.labels, value),
+        "label!": lambda view, value: not has_label(view.labels, value),
+    }
+    if not pruning:
+        tests["dangling"] = lambda view, value: (not view.users) == _truth("dangling", value)
+        tests["driver"] = lambda view, value: view.driver == value
+        tests["name"] = lambda view, value: _matches(value, view.name)
+    grouped = _grouped(filters, tests)
+    for value in grouped.get("dangling", ()):
+        _truth("dangling", value)
+    return lambda view: all(
+        (all if key.startswith("label") else any)(tests[key](view, value) for value in values)
+        for key, values in grouped.items()
     )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidock.engine.clock import ZERO, rfc3339
-from minidock.engine.records import binds_of, networks_of, ports_document
+from minidock.engine.mount_points import mount_points
+from minidock.engine.records import networks_of, ports_document
 from minidock.network.ports import PortMapping
 from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
@@ -102,7 +103,7 @@ def container_document(
             "Name": "overlay2",
             "Data": {"UpperDir": container.upper, "WorkDir": container.work},
         },
-        "Mounts": _mounts(container),
+        "Mounts": [point.document() for point in mount_points(record)],
         "Config": config,
         "NetworkSettings": _network(container, state, ports),
     }
@@ -124,20 +125,6 @@ def state_document(state: ContainerState) -> dict[str, Any]:
         "StartedAt": rfc3339(state.started),
         "FinishedAt": rfc3339(state.finished),
     }
-
-
-def _mounts(container: Container) -> list[dict[str, Any]]:
-    return [
-        {
-            "Type": "bind",
-            "Source": bind.source,
-            "Destination": bind.destination,
-            "Mode": "ro" if bind.read_only else "",
-            "RW": not bind.read_only,
-            "Propagation": bind.propagation,
-        }
-        for bind in binds_of(container.record.host)
-    ]
 
 
 def _network(

@@ -5,9 +5,10 @@ from minidock.config import Config
 from minidock.engine.clock import parse_rfc3339
 from minidock.engine.filters import container_filter, image_filter
 from minidock.engine.inspect import size_of
+from minidock.engine.mount_points import VOLUME, mount_points
 from minidock.engine.options import ListContainers, ListImages
 from minidock.engine.reconcile import reconcile
-from minidock.engine.records import binds_of, networks_of, published
+from minidock.engine.records import networks_of, published
 from minidock.engine.resolve import resolve
 from minidock.engine.views import ContainerView, HistoryView, ImageView
 from minidock.errors import DataCorrupted, MinidockError, NotFound
@@ -129,6 +130,7 @@ def _container(
     taken = {f"{p.container_port}/{p.protocol}" for p in ports}
     exposed = [p for p in config.get("ExposedPorts") or () if p not in taken]
     live = state.status in (RUNNING, PAUSED)
+    points = mount_points(record)
     size_rw, size_root = _sizes(store, container) if size else (-1, -1)
     return ContainerView(
         container.id,
@@ -144,10 +146,12 @@ def _container(
         ports,
         tuple(exposed) if live else (),
         config.get("Labels") or {},
-        tuple(bind.source for bind in binds_of(record.host)),
+        tuple(point.name or point.source for point in points),
         networks_of(record.host),
         size_rw,
         size_root,
+        tuple(point.destination for point in points),
+        sum(point.type == VOLUME for point in points),
     )
 
 

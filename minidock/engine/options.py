@@ -31,6 +31,32 @@ class TmpfsMount(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+class VolumeMount(NamedTuple):
+    """A volume at `destination` (absolute); no `source` means a new one without a name.
+
+    A volume that there is not yet is made, with `labels` and the `options` of docker's local
+    driver. Unless `nocopy`, an empty one gets what the image has at `destination`. `subpath` is
+    the directory or file of the volume to mount, empty for all of it. `modes` are those of
+    ``-v``, as they were written.
+    """
+
+    source: str
+    destination: str
+    read_only: bool = False
+    nocopy: bool = False
+    labels: Mapping[str, str] = {}
+    options: Mapping[str, str] = {}
+    subpath: str = ""
+    modes: str = ""
+
+
+class VolumesFrom(NamedTuple):
+    """The mounts of another container, by its name or id."""
+
+    container: str
+    read_only: bool = False
+
+
 class Resources(NamedTuple):
     """What a container may use; 0 or empty stands for no limit.
 
@@ -115,9 +141,11 @@ class CreateOptions(NamedTuple):
     """A container to be made.
 
     `entrypoint` None means the image's, () none at all. `env` are ``NAME=value`` texts with the
-    host's values already filled in. `pull` is missing, always or never. `network` is bridge,
-    host or none. `stop_timeout` is in seconds, `shm_size` in bytes, 0 for the default. The
-    namespace modes are docker's: empty, ``host``, ``private``, ``container:NAME``.
+    host's values already filled in. `binds` are from ``-v``, `mounts` from ``--mount``;
+    `volumes` are the places of new volumes beside those that the image names. `pull` is
+    missing, always or never. `network` is bridge, host or none. `stop_timeout` is in seconds,
+    `shm_size` in bytes, 0 for the default. The namespace modes are docker's: empty, ``host``,
+    ``private``, ``container:NAME``.
     """
 
     image: str
@@ -134,8 +162,11 @@ class CreateOptions(NamedTuple):
     tty: bool = False
     remove: bool = False
     read_only: bool = False
-    binds: tuple[BindMount, ...] = ()
+    binds: tuple[BindMount | VolumeMount, ...] = ()
+    mounts: tuple[BindMount | VolumeMount | TmpfsMount, ...] = ()
     tmpfs: tuple[TmpfsMount, ...] = ()
+    volumes: tuple[str, ...] = ()
+    volumes_from: tuple[VolumesFrom, ...] = ()
     publish: tuple[PortMapping, ...] = ()
     publish_all: bool = False
     expose: tuple[str, ...] = ()
@@ -180,6 +211,15 @@ class UpdateOptions(NamedTuple):
 
     resources: Resources = Resources()
     restart: RestartPolicy | None = None
+
+
+class CreateVolume(NamedTuple):
+    """A volume to be made; no name means 64 random digits."""
+
+    name: str = ""
+    driver: str = ""
+    labels: Mapping[str, str] = {}
+    options: Mapping[str, str] = {}
 
 
 class ExecOptions(NamedTuple):

@@ -7,13 +7,12 @@ The stored forms are docker's Config and HostConfig, so that ``inspect`` shows t
 from collections.abc import Mapping
 from typing import Any
 
+from minidock.engine.mount_points import mounts_config
 from minidock.engine.options import (
-    BindMount,
     CreateOptions,
     HealthCheck,
     Resources,
     RestartPolicy,
-    TmpfsMount,
 )
 from minidock.errors import DataCorrupted, InvalidArgument
 from minidock.network.ports import InvalidPort, PortMapping, parse_exposed
@@ -67,7 +66,7 @@ def container_config(
         "WorkingDir": working_dir,
         "Labels": {**image.labels, **options.labels},
         "ExposedPorts": {port: {} for port in sorted(set(exposed))},
-        "Volumes": {path: {} for path in image.volumes},
+        "Volumes": {path: {} for path in (*image.volumes, *options.volumes)},
         "StopSignal": options.stop_signal or image.stop_signal,
     }
     if options.stop_timeout is not None:
@@ -106,8 +105,7 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
             host_port = f"{host_port}-{port.last_host_port}"
         bindings.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
     return {
-        "Binds": [_format_bind(bind) for bind in options.binds],
-        "Tmpfs": {mount.destination: ",".join(mount.options) for mount in options.tmpfs},
+        **mounts_config(options),
         "LogConfig": {"Type": options.log_driver, "Config": dict(options.log_options)},
         "NetworkMode": options.network,
         "PortBindings": bindings,
@@ -201,37 +199,6 @@ def _healthcheck(wanted: HealthCheck | None, image: object) -> dict[str, Any] | 
         }
         merged |= {key: value for key, value in given.items() if value is not None}
     return merged or None
-
-
-def _format_bind(bind: BindMount) -> str:
-    modes = ["ro"] if bind.read_only else []
-    if bind.propagation != "rprivate":
-        modes.append(bind.propagation)
-    mode = f":{','.join(modes)}" if modes else ""
-    return f"{bind.source}:{bind.destination}{mode}"
-
-
-def binds_of(host: Mapping[str, Any]) -> tuple[BindMount, ...]:
-    """Return the bind mounts of a HostConfig."""
-    binds = []
-    for text in host.get("Binds") or ():
-        # A host path may hold a colon, the destination and the modes can't.
-        rest, _, last = str(text).rpartition(":")
-        if last.startswith("/"):
-            rest, last = f"{rest}:{last}", ""
-        source, _, destination = rest.rpartition(":")
-        modes = [mode for mode in last.split(",") if mode]
-        propagation = next((mode for mode in modes if mode != "ro"), "rprivate")
-        binds.append(BindMount(source, destination, "ro" in modes, propagation))
-    return tuple(binds)
-
-
-def tmpfs_of(host: Mapping[str, Any]) -> tuple[TmpfsMount, ...]:
-    """Return the tmpfs mounts of a HostConfig."""
-    mounts = host.get("Tmpfs") or {}
-    return tuple(
-        TmpfsMount(path, tuple(filter(None, text.split(",")))) for path, text in mounts.items()
-    )
 
 
 def publish_of(host: Mapping[str, Any]) -> tuple[PortMapping, ...]:

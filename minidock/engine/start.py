@@ -15,7 +15,9 @@ from minidock.config import Config
 from minidock.engine import devices, isolation, liveness
 from minidock.engine.execution import Security, contained, seccomp_document, security_of
 from minidock.engine.isolation import Joined, host_name
-from minidock.engine.records import DEFAULT_RUNTIME, binds_of, is_limited, publish_of, tmpfs_of
+from minidock.engine.lowers import lowers_of
+from minidock.engine.mount_points import tmpfs_of
+from minidock.engine.records import DEFAULT_RUNTIME, is_limited, publish_of
 from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
 from minidock.fs.rooted import RootedDir
@@ -121,12 +123,14 @@ class Starter:
             security = contained(security, devices_enforced=group.devices_enforced)
             self._devices, left_out = devices.contained(wanted, enforced=group.devices_enforced)
             self._warnings += left_out
+            nodev = not group.devices_enforced and not security.privileged
             with contextlib.ExitStack() as held:
-                root = self._mount(nodev=not group.devices_enforced and not security.privileged)
+                root = self._mount(nodev=nodev)
                 held.callback(os.close, root)
                 joined = self._join(held)
                 self._prepare_network()
-                bundle = self._bundle(root, security, joined)
+                mounts = self._mounts(joined, self._user_mounts(held, nodev=nodev))
+                bundle = self._bundle(root, security, joined, mounts)
                 self._launched = self._launch(bundle, stdio)
         except OSError as e:
             raise SystemFailure.of("start the container", e) from e
@@ -151,12 +155,22 @@ class Starter:
 
     def _mount(self, *, nodev: bool) -> int:
         container = self._container
-        lowers = self._store.unpacked.lowers(container.record.layers)
+        lowers = lowers_of(self._store, container)
         if self._state.started == 0:
+            lowers = self._with_places(lowers)
             # Overlayfs shows the topmost directory's metadata: that of / comes from the upper.
             copy_metadata(lowers[0], container.upper)
         plan = overlay.plan(lowers, container.upper, container.work)
         return overlay.mount(plan, nodev=nodev)
+
+    def _with_places(self, lowers: tuple[str, ...]) -> tuple[str, ...]:
+        container = self._container
+        if not container.record.mounts and not container.record.host["Tmpfs"]:
+            return lowers
+        from minidock.engine import mounting  # only containers with mounts need it
+
+        mounting.make_places(self._store, container, lowers)
+        return lowers_of(self._store, container)
 
     def _make_cgroup(self, security: Security) -> cgroups.Cgroup:
         plan = cgroup_plan.plan(
@@ -197,7 +211,9 @@ class Starter:
         except MinidockError:
             return False
 
-    def _bundle(self, root_fd: int, security: Security, joined: Joined) -> Bundle:
+    def _bundle(
+        self, root_fd: int, security: Security, joined: Joined, mounts: tuple[Mount, ...]
+    ) -> Bundle:
         container = self._container
         config, host = container.record.config, container.record.host
         cwd = config.get("WorkingDir") or "/"
@@ -218,7 +234,7 @@ class Starter:
             hostname=host_name(self._owner),
             domainname=config.get("Domainname", ""),
             capabilities=capabilities.names(security.capabilities),
-            mounts=self._mounts(joined),
+            mounts=mounts,
             devices=self._devices,
             host_namespaces=joined.host,
             joined=joined.paths,
@@ -262,32 +278,26 @@ class Starter:
             "annotations": host.get("Annotations") or {},
         }
 
-    def _mounts(self, joined: Joined) -> tuple[Mount, ...]:
-        host = self._container.record.host
-        binds = binds_of(host)
-        wanted = [bind.destination for bind in binds]
-        for bind in binds:
-            if bind.propagation not in ("rprivate", "private"):
-                from minidock.engine import propagation  # few binds want another
+    def _user_mounts(self, held: contextlib.ExitStack, *, nodev: bool) -> list[Mount]:
+        """Return the mounts that were asked for; `held` closes what they need."""
+        record = self._container.record
+        mounts = [spec.tmpfs_mount(m.destination, m.options) for m in tmpfs_of(record.host)]
+        if record.mounts:
+            from minidock.engine import mounting  # only containers with mounts need it
 
-                propagation.check(bind.source, bind.propagation)
-        mounts = [
-            spec.bind_mount(
-                bind.source,
-                bind.destination,
-                read_only=bind.read_only,
-                propagation=bind.propagation,
-            )
-            for bind in binds
-        ]
-        mounts += [spec.tmpfs_mount(m.destination, m.options) for m in tmpfs_of(host)]
-        read_only = bool(host["ReadonlyRootfs"])
+            mounts += mounting.mounts(record, held, nodev=nodev)
+        return mounts
+
+    def _mounts(self, joined: Joined, mounts: list[Mount]) -> tuple[Mount, ...]:
+        """Return the user's `mounts`, and the files and places that every container has."""
+        taken = {mount.destination for mount in mounts}
+        read_only = bool(self._container.record.host["ReadonlyRootfs"])
         mounts += [
             spec.bind_mount(self._owner.file(name), f"/etc/{name}", read_only=read_only)
             for name in ("hosts", "hostname", "resolv.conf")
-            if f"/etc/{name}" not in wanted
+            if f"/etc/{name}" not in taken
         ]
-        if joined.shm and SHM not in {mount.destination for mount in mounts}:
+        if joined.shm and SHM not in taken:
             mounts.append(spec.bind_mount(joined.shm, SHM))
         return tuple(mounts)
 
@@ -395,7 +405,7 @@ def finish(config: Config, store: Store, container: Container, state: ContainerS
     """Give back what the container had, and record `state`; the caller holds its lock."""
     with contextlib.ExitStack() as steps:  # the later ones are taken if the first fail
         if container.record.host.get("AutoRemove"):
-            steps.callback(store.containers.remove, container)
+            steps.callback(_remove, store, container)
         else:
             steps.callback(container.set_state, state._replace(endpoint=None, cgroups=()))
         if state.cgroups:
@@ -411,6 +421,16 @@ def finish(config: Config, store: Store, container: Container, state: ContainerS
 def has_other_runtime(container: Container) -> bool:
     """Tell whether a container is to be made by another runtime than minidock's own."""
     return bool(container.record.host.get("Runtime", DEFAULT_RUNTIME) != DEFAULT_RUNTIME)
+
+
+def _remove(store: Store, container: Container) -> None:
+    """Remove a container as ``--rm`` does."""
+    store.containers.remove(container)
+    if container.record.mounts:
+        from minidock.engine.mount_points import mount_points  # only containers with mounts
+        from minidock.engine.volume_use import release  # likewise
+
+        release(store, mount_points(container.record))
 
 
 def bridge_of(config: Config, store: Store) -> "Bridge":

@@ -45,7 +45,8 @@ class ContainerView(NamedTuple):
 
     `state` is created, running, paused, exited, dead or removing. `ports` are the published
     ones, `exposed` (``53/udp``) the rest. `size_rw` and `size_root` are -1 when not asked for.
-    `started` and `finished` are 0 when that did not happen.
+    `started` and `finished` are 0 when that did not happen. `mounts` are names of volumes and
+    the host's paths, `destinations` the places of both in the container.
     """
 
     id: str
@@ -65,6 +66,27 @@ class ContainerView(NamedTuple):
     networks: tuple[str, ...]
     size_rw: int = -1
     size_root: int = -1
+    destinations: tuple[str, ...] = ()
+    local_volumes: int = 0
+
+
+class VolumeView(NamedTuple):
+    """One row of ``volume ls``; `users` are the ids of the containers that have it."""
+
+    name: str
+    driver: str
+    mountpoint: str
+    created: float
+    labels: Mapping[str, str]
+    options: Mapping[str, str]
+    users: tuple[str, ...]
+
+
+class PrunedVolumes(NamedTuple):
+    """What ``volume prune`` deleted: the names, and the bytes of their files."""
+
+    names: tuple[str, ...]
+    freed: int
 
 
 class Pulled(NamedTuple):

@@ -35,6 +35,13 @@ class Lock:
             return False
         return True
 
+    def is_current(self) -> bool:
+        """Tell whether what is locked still is what stands at the path."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
     def release(self) -> None:
         """Let the lock go; a second call does nothing."""
         if self._fd >= 0:

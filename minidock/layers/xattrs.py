@@ -9,8 +9,6 @@ SELinux and IMA make sense on one host only.
 import errno
 import os
 
-from minidock.layers.compression import CorruptArchive
-
 CAPABILITY = "security.capability"
 _KEPT = frozenset((CAPABILITY, "system.posix_acl_access", "system.posix_acl_default"))
 _NOT_HERE = (errno.ENOTSUP, errno.EPERM)
@@ -68,6 +66,8 @@ def write(fd: int, name: str, value: bytes) -> bool:
         if e.errno in _NOT_HERE:
             return False
         if e.errno in (errno.EINVAL, errno.ERANGE, errno.E2BIG):
+            from minidock.layers.compression import CorruptArchive  # `travels` needs none
+
             raise CorruptArchive(f"layer: bad extended attribute {name[:100]!r}") from e
         raise
     return True

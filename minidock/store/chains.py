@@ -98,12 +98,13 @@ def directory_sources(layers: tuple[Layer, ...]) -> dict[str, str]:
     """
     paths = {path for layer in layers for path in layer.record.implied}
     paths |= {_ROOT, *MOUNT_DIRECTORIES}
-    paths |= {parent for path in paths for parent in _ancestors(path)}
+    paths |= {parent for path in paths for parent in ancestors(path)}
     found = {path: _metadata_source(layers, path) for path in paths}
     return {path: source for path, source in found.items() if source}
 
 
-def _ancestors(path: str) -> list[str]:
+def ancestors(path: str) -> list[str]:
+    """Return the directories above a relative path, the topmost first."""
     parts = path.split("/")
     return ["/".join(parts[:i]) for i in range(1, len(parts))]
 
@@ -111,10 +112,10 @@ def _ancestors(path: str) -> list[str]:
 def _metadata_source(layers: tuple[Layer, ...], path: str) -> str:
     """Return the topmost directory `path` that a layer had an entry for, empty for none."""
     for layer in reversed(layers):
-        kind = _kind(layer.tree, path)
-        if kind in (_DIRECTORY, _OPAQUE) and path not in layer.record.implied:
+        kind = kind_of(layer.tree, path)
+        if kind in (DIRECTORY, OPAQUE) and path not in layer.record.implied:
             return f"{layer.tree}/{path}"
-        if kind not in (_DIRECTORY, _ABSENT):
+        if kind not in (DIRECTORY, ABSENT):
             return ""
     return ""
 
@@ -122,32 +123,32 @@ def _metadata_source(layers: tuple[Layer, ...], path: str) -> str:
 def _is_free(layers: tuple[Layer, ...], path: str) -> bool:
     """Tell whether the union has nothing at `path`."""
     for layer in reversed(layers):
-        kind = _kind(layer.tree, path)
-        if kind != _ABSENT:
-            return kind == _GONE
+        kind = kind_of(layer.tree, path)
+        if kind != ABSENT:
+            return kind == GONE
     return True
 
 
-_ABSENT, _GONE, _DIRECTORY, _OPAQUE, _OTHER = "absent", "gone", "directory", "opaque", "other"
+ABSENT, GONE, DIRECTORY, OPAQUE, OTHER = "absent", "gone", "directory", "opaque", "other"
 
 
-def _kind(tree: str, path: str) -> str:
+def kind_of(tree: str, path: str) -> str:
     """Return what one layer makes of `path`.
 
     Absent leaves it to the layers below. Gone is a whiteout of it or of a parent, a parent that
     is no directory, or absence from an opaque parent.
     """
     opaque = False
-    for part in (*_ancestors(path), path):
+    for part in (*ancestors(path), path):
         try:
             status = os.lstat(f"{tree}/{part}")
         except (FileNotFoundError, NotADirectoryError):
-            return _GONE if opaque else _ABSENT
+            return GONE if opaque else ABSENT
         if not stat.S_ISDIR(status.st_mode):
             is_gone = overlayfs.is_whiteout(status) or part != path
-            return _GONE if is_gone else _OTHER
+            return GONE if is_gone else OTHER
         opaque = opaque or overlayfs.is_opaque(f"{tree}/{part}")
-    return _OPAQUE if opaque else _DIRECTORY
+    return OPAQUE if opaque else DIRECTORY
 
 
 def copy_metadata(source: str, target: str) -> None:

@@ -88,7 +88,8 @@ class ContainerRecord(NamedTuple):
     """What a container is; only `host` changes, by Container.set_host.
 
     `image` is as the user typed it, `image_id` the config's digest, `layers` lowest first.
-    `config` and `host` are in the shape of docker's Config and HostConfig.
+    `config` and `host` are in the shape of docker's Config and HostConfig, `mounts` are what
+    became of the mounts that they ask for.
     """
 
     id: str
@@ -100,6 +101,7 @@ class ContainerRecord(NamedTuple):
     layers: tuple[DiffID, ...]
     config: Mapping[str, Any]
     host: Mapping[str, Any]
+    mounts: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> bytes:
         """Return the record's bytes, which hold their own digest."""
@@ -123,6 +125,7 @@ class ContainerRecord(NamedTuple):
                 tuple(parse_diff_id(d) for d in fields["layers"]),
                 dict(fields["config"]),
                 dict(fields["host"]),
+                tuple(dict(mount) for mount in fields.get("mounts", ())),
             )
         except (KeyError, TypeError, ValueError, InvalidArgument) as e:
             raise DataCorrupted(f"invalid container.json: {e}") from e
@@ -225,6 +228,11 @@ class Container(NamedTuple):
     def mountpoint(self) -> str:
         """The empty directory where init attaches the root."""
         return f"{self.directory}/mount"
+
+    @property
+    def places(self) -> str:
+        """The topmost read-only layer, where mounts need places that the image lacks."""
+        return f"{self.directory}/places"
 
     @property
     def log(self) -> str:

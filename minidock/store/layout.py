@@ -26,6 +26,12 @@
         freeze.lock               flock: held by who freezes the container, or lets it go on
         monitor.error             what went wrong in the monitor with nobody to tell
         hosts hostname resolv.conf
+        places/                   directories to mount on, see places.py
+      volumes/NAME/               made with the first volume, see volumes.py
+        _data/                    what containers see; or a link to the host's directory it is
+        volume.json               {"created", "labels", "options"}
+        fill/                     what is still to be moved to _data/
+        fill.lock                 flock: the volume gets its first files
       names/NAME                  symbolic link to a container id: creating it takes the name
       network/                    owned by the network room
       cache/                      may be deleted at any time
@@ -87,6 +93,15 @@ class Layout(NamedTuple):
     def containers(self) -> str:
         """The directory of containers."""
         return f"{self.root}/containers"
+
+    @property
+    def volumes(self) -> str:
+        """The directory of volumes."""
+        return f"{self.root}/volumes"
+
+    def volume(self, name: str) -> str:
+        """The directory of one volume."""
+        return f"{self.root}/volumes/{name}"
 
     @property
     def names(self) -> str:

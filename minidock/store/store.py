@@ -2,6 +2,7 @@
 """The whole store of one root."""
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from minidock.errors import SystemFailure
@@ -16,6 +17,7 @@ from minidock.store.unpacked import UnpackedStore
 
 if TYPE_CHECKING:
     from minidock.store.gc import Collected
+    from minidock.store.volumes import VolumeStore
 
 _EMPTY_INDEX = (
     b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
@@ -31,6 +33,13 @@ class Store:
         self.images = ImageStore(layout, self.blobs)
         self.unpacked = UnpackedStore(layout)
         self.containers = ContainerStore(layout)
+
+    @cached_property
+    def volumes(self) -> "VolumeStore":
+        """The volumes."""
+        from minidock.store.volumes import VolumeStore  # most containers have none
+
+        return VolumeStore(self.layout)
 
     @classmethod
     def open(cls, root: str) -> "Store":

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mounts of a container that is about to start."""
+
+import contextlib
+import os
+
+from minidock.engine.mount_points import BIND, TMPFS, VOLUME, MountPoint, mount_points, tmpfs_of
+from minidock.errors import SystemFailure
+from minidock.linux.openat import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
+from minidock.oci.runtime import Mount
+from minidock.runtime import spec
+from minidock.store import places
+from minidock.store.containers import Container, ContainerRecord
+from minidock.store.store import Store
+
+
+def make_places(store: Store, container: Container, lowers: tuple[str, ...]) -> None:
+    """Give the container a layer with the places of its mounts that `lowers` lack."""
+    wanted = {mount.destination: True for mount in tmpfs_of(container.record.host)}
+    for point in mount_points(container.record):
+        source = os.path.join(point.source, point.subpath) if point.subpath else point.source
+        wanted[point.destination] = point.type == TMPFS or os.path.isdir(source)
+    places.build(store.layout, container.places, lowers, wanted)
+
+
+def mounts(
+    record: ContainerRecord, opened: contextlib.ExitStack, *, nodev: bool
+) -> list[Mount]:
+    """Return the mounts of a record; `opened` closes what must be open until they are made.
+
+    With `nodev` devices on volumes don't work: nobody guards them, and others may have put
+    them there. Raises SystemFailure for a path that a volume does not have.
+    """
+    return [_mount(point, opened, nodev=nodev) for point in mount_points(record)]
+
+
+def _mount(point: MountPoint, opened: contextlib.ExitStack, *, nodev: bool) -> Mount:
+    if point.type == TMPFS:
+        return spec.tmpfs_mount(point.destination, point.options)
+    if point.type == BIND and point.propagation not in ("rprivate", "private"):
+        from minidock.engine.propagation import check  # few binds want another
+
+        check(point.source, point.propagation)
+    source = _open_subpath(point, opened) if point.subpath else point.source
+    propagation = point.propagation or "rprivate"
+    mount = spec.bind_mount(
+        source, point.destination, read_only=point.read_only, propagation=propagation
+    )
+    if nodev and point.type == VOLUME:
+        mount = mount._replace(options=(*mount.options, "nodev"))
+    return mount
+
+
+def _open_subpath(point: MountPoint, opened: contextlib.ExitStack) -> str:
+    """Return a name for the path in the volume, whatever becomes of that path meanwhile.
+
+    Links are followed as long as they lead to somewhere in the volume (CVE-2017-1002101).
+    """
+    try:
+        volume = os.open(point.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, volume)
+        resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+        fd = openat2(volume, point.subpath, os.O_PATH, 0, resolve)
+    except OSError as e:
+        stage = f"cannot access path {point.subpath} of the volume"
+        raise SystemFailure.of(stage, OSError(e.errno, e.strerror, point.name)) from e
+    opened.callback(os.close, fd)
+    return f"/proc/{os.getpid()}/fd/{fd}"

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs on volumes."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from minidock.engine.clock import rfc3339
+from minidock.engine.filters import volume_filter
+from minidock.engine.options import CreateVolume, Filters
+from minidock.engine.views import PrunedVolumes, VolumeView
+from minidock.engine.volume_use import users, users_of
+from minidock.errors import Conflict, NotFound, SystemFailure
+from minidock.fs.atomic import random_hex
+from minidock.store.store import Store
+from minidock.store.volumes import ANONYMOUS, Volume
+
+_LOCAL = "local"
+
+
+class DriverNotFound(NotFound):
+    """There is no such driver, as there are no plugins; the text is docker's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'error looking up volume plugin {name}: plugin "{name}" not found',
+            hint="there is the driver local",
+        )
+
+
+class Volumes:
+    """The verbs on the volumes of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def create(self, options: CreateVolume) -> str:
+        """Make a volume; return its name. One that there is already stays as it is.
+
+        Raises:
+            InvalidVolume, DriverNotFound, Unsupported
+        """
+        if options.driver not in ("", _LOCAL):
+            raise DriverNotFound(options.driver)
+        label = {} if options.name else {ANONYMOUS: ""}
+        try:
+            volume = self._store.volumes.create(
+                options.name or random_hex(32),
+                labels={**options.labels, **label},
+                options=options.options,
+            )
+        except OSError as e:
+            raise SystemFailure.of("make the volume", e) from e
+        return volume.name
+
+    def list(self, filters: Filters) -> tuple[VolumeView, ...]:
+        """Return the volumes by name; raise InvalidFilter."""
+        accepts = volume_filter(filters)
+        by_volume = users(self._store) if any(key == "dangling" for key, _ in filters) else {}
+        views = (_view(volume, by_volume) for volume in self._store.volumes.all())
+        return tuple(filter(accepts, views))
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Return docker's description of a volume; raise VolumeNotFound."""
+        volume = self._store.volumes.find(name)
+        return {
+            "CreatedAt": rfc3339(int(volume.created)),
+            "Driver": _LOCAL,
+            "Labels": dict(volume.labels) or None,
+            "Mountpoint": volume.data,
+            "Name": volume.name,
+            "Options": dict(volume.options) or None,
+            "Scope": _LOCAL,
+        }
+
+    def remove(self, name: str) -> None:
+        """Delete a volume and its data.
+
+        Raises:
+            VolumeNotFound, VolumeInUse
+        """
+        try:
+            self._store.volumes.remove(name, partial(users_of, self._store, name))
+        except OSError as e:
+            raise SystemFailure.of(f"remove the volume {name}", e) from e
+
+    def prune(self, filters: Filters, *, everything: bool = False) -> PrunedVolumes:
+        """Delete the volumes that no container has, unless `everything` only nameless ones.
+
+        Raises:
+            InvalidFilter
+            ContainerDamaged: of one container nobody knows which it has.
+        """
+        accepts = volume_filter(filters, pruning=True)
+        by_volume = users(self._store)
+        names, freed = [], 0
+        for volume in self._store.volumes.all():
+            view = _view(volume, by_volume)
+            if view.users or not accepts(view) or not (everything or volume.anonymous):
+                continue
+            try:
+                size = self._store.volumes.size(volume)
+                self.remove(volume.name)
+            except (Conflict, NotFound, FileNotFoundError):
+                continue  # taken or removed meanwhile
+            names.append(volume.name)
+            freed += size
+        return PrunedVolumes(tuple(names), freed)
+
+
+def _view(volume: Volume, by_volume: Mapping[str, Sequence[str]]) -> VolumeView:
+    return VolumeView(
+        volume.name,
+        _LOCAL,
+        volume.data,
+        volume.created,
+        volume.labels,
+        volume.options,
+        tuple(by_volume.get(volume.name, ())),
+    )
