@@ -63,6 +63,8 @@ _UNPAUSE = _entry(
     "container_pause", "unpause", "Unpause all processes within one or more containers"
 )
 _UPDATE = _entry("container_update", "update", "Update configuration of one or more containers")
+_VOLUME_LS = _entry("volume_list", "ls", "List volumes")
+_VOLUME_RM = _entry("volume_change", "rm", "Remove one or more volumes")
 _WAIT = _entry(
     "container_state",
     "wait",
@@ -120,6 +122,19 @@ _IMAGE = {
 }
 
 
+_VOLUME = {
+    "create": _entry("volume_change", "create", "Create a volume"),
+    "inspect": _entry(
+        "inspect", "volume_inspect", "Display detailed information on one or more volumes"
+    ),
+    "ls": _VOLUME_LS,
+    "prune": _entry("volume_change", "prune", "Remove unused local volumes"),
+    "rm": _VOLUME_RM,
+    "list": _alias(_VOLUME_LS),
+    "remove": _alias(_VOLUME_RM),
+}
+
+
 _COMPLETION = {
     shell: _entry("completion", shell, f"Generate the autocompletion script for {shell}")
     for shell in ("bash", "fish", "zsh")
@@ -129,6 +144,7 @@ completion = Group("Generate the autocompletion script for a shell", _COMPLETION
 container = Group("Manage containers", _CONTAINER)
 image = Group("Manage images", _IMAGE)
 system = Group("Manage minidock", {"info": _INFO})
+volume = Group("Manage volumes", _VOLUME)
 
 
 def _group(attribute: str, help: str) -> Entry:
@@ -148,13 +164,14 @@ _TABLE = {
     "container": _group("container", "Manage containers"),
     "image": _group("image", "Manage images"),
     "system": _group("system", "Manage minidock"),
+    "volume": _group("volume", "Manage volumes"),
     "attach": _ATTACH,
     "commit": _COMMIT,
     "create": _CREATE,
     "diff": _DIFF,
     "history": _HISTORY,
     "inspect": _entry(
-        "inspect", "inspect", "Return low-level information on containers and images"
+        "inspect", "inspect", "Return low-level information on containers, images and volumes"
     ),
     "kill": _KILL,
     "logs": _LOGS,

@@ -16,10 +16,9 @@ from minidock.cli.isolation_flags import (
 from minidock.cli.kvfiles import read_environment, read_labels
 from minidock.cli.mounts import (
     MOUNT,
-    AnonymousVolume,
-    check_destinations,
-    parse_tmpfs,
-    parse_volume,
+    VOLUMES_FROM,
+    MountFlag,
+    parse_mounts,
 )
 from minidock.cli.output import warn
 from minidock.cli.params import (
@@ -33,13 +32,12 @@ from minidock.cli.params import (
 from minidock.cli.resource_flags import CREATION_FLAGS, RESOURCE_FLAGS, resources
 from minidock.cli.settings import Environment
 from minidock.engine.options import (
-    BindMount,
     CreateOptions,
     DeviceMapping,
     HealthCheck,
     Resources,
-    TmpfsMount,
     Ulimit,
+    VolumesFrom,
 )
 from minidock.errors import InvalidArgument
 from minidock.network.ports import PortMapping, parse_exposed, parse_publish
@@ -94,7 +92,6 @@ IGNORED = (
     Ignored("--storage-opt", "list"),
     Ignored("--use-api-socket", ""),
     Ignored("--volume-driver", "string", harmless=("", "local")),
-    Ignored("--volumes-from", "list"),
 )
 
 NO_EFFECT_YET = (
@@ -171,7 +168,12 @@ _FLAGS = (
     values("--tmpfs", help="Mount a tmpfs directory"),
     switch("-t", "--tty", help="Allocate a pseudo-TTY"),
     value("-u", "--user", help="Username or UID (format: <name|uid>[:<group|gid>])"),
-    values("-v", "--volume", help="Bind mount a host directory or file"),
+    values("-v", "--volume", help="Bind mount a volume"),
+    values(
+        "--volumes-from",
+        type=VOLUMES_FROM,
+        help="Mount volumes from the specified container(s)",
+    ),
     value("-w", "--workdir", help="Working directory inside the container"),
 )
 
@@ -225,7 +227,7 @@ class Flags(NamedTuple):
     label_file: tuple[str, ...]
     log_driver: str
     log_opt: tuple[tuple[str, str], ...]
-    mount: tuple[BindMount | TmpfsMount, ...]
+    mount: tuple[MountFlag, ...]
     name: str
     network: str
     oom_score_adj: int
@@ -252,6 +254,7 @@ class Flags(NamedTuple):
     userns: str
     uts: str
     volume: tuple[str, ...]
+    volumes_from: tuple[VolumesFrom, ...]
     workdir: str
     health: HealthCheck | None
     resources: Resources
@@ -285,7 +288,7 @@ def make_options(
         InvalidArgument, NotFound, Conflict: a flag's value can't be meant.
         Unsupported: it asks for something that minidock does not have.
     """
-    binds, tmpfs = _mounts(flags)
+    mounts = parse_mounts(flags.volume, flags.mount, flags.tmpfs)
     if flags.pull and flags.pull not in _PULLS:
         raise InvalidArgument(
             f"invalid pull option: '{flags.pull}': "
@@ -306,8 +309,11 @@ def make_options(
         tty=flags.tty,
         remove=flags.remove,
         read_only=flags.read_only,
-        binds=binds,
-        tmpfs=tmpfs,
+        binds=mounts.binds,
+        mounts=mounts.mounts,
+        tmpfs=mounts.tmpfs,
+        volumes=mounts.volumes,
+        volumes_from=flags.volumes_from,
         publish=_publish(flags.publish),
         publish_all=flags.publish_all,
         expose=_expose(flags.expose),
@@ -345,20 +351,6 @@ def make_options(
         restart=parse_restart(flags.restart),
         health=flags.health,
         annotations=dict(flags.annotation),
-    )
-
-
-def _mounts(flags: Flags) -> tuple[tuple[BindMount, ...], tuple[TmpfsMount, ...]]:
-    volumes = [parse_volume(text) for text in flags.volume]
-    for volume in volumes:
-        if isinstance(volume, AnonymousVolume):
-            warn(f"volumes are not supported yet: {volume.destination} stays in the container")
-    mounts = [mount for mount in volumes if isinstance(mount, BindMount)]
-    every = [*mounts, *flags.mount, *map(parse_tmpfs, flags.tmpfs)]
-    check_destinations(mount.destination for mount in every)
-    return (
-        tuple(mount for mount in every if isinstance(mount, BindMount)),
-        tuple(mount for mount in every if isinstance(mount, TmpfsMount)),
     )
 
 

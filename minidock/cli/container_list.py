@@ -115,7 +115,7 @@ def _row(view: ContainerView, now: float, *, full: bool) -> dict[str, Any]:
         "Size": _size(view),
         "Labels": labels_text(view.labels),
         "Mounts": ",".join(m if full else ellipsis(m, _MOUNT_WIDTH) for m in view.mounts),
-        "LocalVolumes": "0",
+        "LocalVolumes": str(view.local_volumes),
         "Networks": ",".join(view.networks),
         "Label": lambda name: view.labels.get(name, ""),
     }

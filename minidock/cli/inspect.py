@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``inspect``, ``container inspect`` and ``image inspect``."""
+"""``inspect``, and ``inspect`` of ``container``, ``image`` and ``volume``."""
 
 import json
 from collections.abc import Callable
@@ -25,40 +25,47 @@ _SIZE = switch("-s", "--size", help="Display total file sizes if the type is con
 
 
 class NoSuchObject(NotFound):
-    """Neither a container nor an image; the text is docker's."""
+    """Neither a container nor an image nor a volume; the text is docker's."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"No such object: {name}")
 
 
 @command(
-    "Return low-level information on containers and images",
+    "Return low-level information on containers, images and volumes",
     "[OPTIONS] NAME|ID [NAME|ID...]",
     (1, None),
 )
 @_FORMAT
 @_SIZE
-@value("--type", "kind", help="Only inspect objects of the given type (container, image)")
+@value(
+    "--type",
+    "kind",
+    help="Only inspect objects of the given type (container, image, volume)",
+)
 def inspect(
     session: Session, /, arguments: tuple[str, ...], template: str, size: bool, kind: str
 ) -> int:
-    """Describe containers or else images."""
+    """Describe what there is of a name: a container, or else an image, or else a volume."""
+    engine = session.engine
+    kinds: dict[str, Callable[[], Lookup]] = {
+        "container": lambda: _containers(session, size),
+        "image": lambda: engine.images.inspect,
+        "volume": lambda: engine.volumes.inspect,
+    }
 
-    def either(name: str) -> dict[str, Any]:
-        for look_up in (_containers(session, size), session.engine.images.inspect):
+    def any_of_them(name: str) -> dict[str, Any]:
+        for look_up in kinds.values():
             try:
-                return look_up(name)
+                return look_up()(name)
             except NotFound:
                 continue
         raise NoSuchObject(name)
 
-    match kind:
-        case "":
-            return _inspect(arguments, template, either)
-        case "container":
-            return _inspect(arguments, template, _containers(session, size))
-        case "image":
-            return _inspect(arguments, template, session.engine.images.inspect)
+    if not kind:
+        return _inspect(arguments, template, any_of_them)
+    if kind in kinds:
+        return _inspect(arguments, template, kinds[kind]())
     raise InvalidArgument(f'"{kind}" is not a valid value for --type')
 
 
@@ -85,6 +92,17 @@ def container_inspect(
 def image_inspect(session: Session, /, arguments: tuple[str, ...], template: str) -> int:
     """Describe images."""
     return _inspect(arguments, template, session.engine.images.inspect)
+
+
+@command(
+    "Display detailed information on one or more volumes",
+    "[OPTIONS] VOLUME [VOLUME...]",
+    (1, None),
+)
+@_FORMAT
+def volume_inspect(session: Session, /, arguments: tuple[str, ...], template: str) -> int:
+    """Describe volumes."""
+    return _inspect(arguments, template, session.engine.volumes.inspect)
 
 
 def _containers(session: Session, size: bool) -> Lookup:

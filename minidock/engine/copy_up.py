@@ -22,10 +22,11 @@ class ImageFiles:
         """Take the mount away; a second call does nothing."""
         self._root.close()
 
-    def copy(self, path: str, target: int) -> None:
-        """Copy directory `path`, if the image has it, into the empty directory `target`.
+    def copy(self, path: str, target: int) -> bool:
+        """Copy directory `path` into the empty directory `target` if the image has it.
 
-        Links that lead to it are followed inside the image (CVE-2022-23648).
+        Links that lead to it are followed inside the image (CVE-2022-23648). Returns whether
+        there was one.
 
         Raises:
             InvalidArgument: the image has something else there.
@@ -34,7 +35,7 @@ class ImageFiles:
         try:
             source = self._root.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
-            return
+            return False
         except NotADirectoryError:
             raise InvalidArgument(
                 f"cannot mount volume over existing file, file exists {path}"
@@ -43,3 +44,4 @@ class ImageFiles:
             copy_tree(source, target, travels)
         finally:
             os.close(source)
+        return True

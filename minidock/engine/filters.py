@@ -94,26 +94,42 @@ def image_filter(options: ListImages, store: Store) -> Callable[[ImageView], boo
     )
 
 
-def volume_filter(filters: Filters, *, pruning: bool = False) -> Callable[[VolumeView], bool]:
-    """Return the test for the rows of ``volume ls``, or for ``volume prune``.
+def volume_filter(filters: Filters) -> Callable[[VolumeView], bool]:
+    """Return the test for the rows of ``volume ls``; raise InvalidFilter."""
+    tests: dict[str, VolumeTest] = {
+        "dangling": lambda view, value: (not view.users) == _truth("dangling", value),
+        "driver": lambda view, value: view.driver == value,
+        "label": lambda view, value: has_label(view.labels, value),
+        "name": lambda view, value: _matches(value, view.name),
+    }
+    grouped = _grouped(filters, tests)
+    for value in grouped.get("dangling", ()):
+        _truth("dangling", value)
+    return lambda view: all(
+        (all if key == "label" else any)(tests[key](view, value) for value in values)
+        for key, values in grouped.items()
+    )
+
+
+def unused_volume_filter(filters: Filters, *, everything: bool) -> Callable[[VolumeView], bool]:
+    """Return the test for the volumes that ``volume prune`` deletes.
+
+    Those with a name are spared unless `everything`, or a filter ``all=true``, asks for them.
 
     Raises:
         InvalidFilter
     """
     tests: dict[str, VolumeTest] = {
+        "all": lambda _view, _value: True,
         "label": lambda view, value: has_label(view.labels, value),
         "label!": lambda view, value: not has_label(view.labels, value),
     }
-    if not pruning:
-        tests["dangling"] = lambda view, value: (not view.users) == _truth("dangling", value)
-        tests["driver"] = lambda view, value: view.driver == value
-        tests["name"] = lambda view, value: _matches(value, view.name)
     grouped = _grouped(filters, tests)
-    for value in grouped.get("dangling", ()):
-        _truth("dangling", value)
-    return lambda view: all(
-        (all if key.startswith("label") else any)(tests[key](view, value) for value in values)
-        for key, values in grouped.items()
+    named = everything or any(_truth("all", value) for value in grouped.get("all", ()))
+    return lambda view: (
+        not view.users
+        and (named or view.anonymous)
+        and all(tests[key](view, value) for key, values in grouped.items() for value in values)
     )
 
 

@@ -92,33 +92,37 @@ def _format_volumes_from(source: VolumesFrom) -> str:
 
 
 def _mount_document(mount: BindMount | VolumeMount | TmpfsMount) -> dict[str, Any]:
-    """Return docker's document of a ``--mount``, members that say nothing left out."""
-    document: dict[str, Any] = {"Type": "tmpfs", "Source": "", "Target": mount.destination}
+    """Return docker's document of a ``--mount``."""
+    document: dict[str, Any] = {"Type": TMPFS, "Source": "", "Target": mount.destination}
     if isinstance(mount, TmpfsMount):
         options = dict(option.partition("=")[::2] for option in mount.options)
+        size, mode = int(options.get("size", 0)), int(options.get("mode", "0"), 8)
         document["ReadOnly"] = "ro" in options
-        document["TmpfsOptions"] = {
-            "SizeBytes": int(options.get("size", 0)),
-            "Mode": int(options.get("mode", "0"), 8),
-        }
-        return {key: value for key, value in document.items() if value}
+        document["TmpfsOptions"] = _without_empty({"SizeBytes": size, "Mode": mode})
+        return _without_empty(document)
     document |= {"Source": mount.source, "ReadOnly": mount.read_only}
     if isinstance(mount, BindMount):
-        document |= {"Type": "bind", "BindOptions": {"Propagation": mount.propagation}}
+        document |= {"Type": BIND, "BindOptions": {"Propagation": mount.propagation}}
     else:
-        document |= {"Type": "volume", "VolumeOptions": _volume_options(mount)}
-    return {key: value for key, value in document.items() if value}
+        document |= {"Type": VOLUME, "VolumeOptions": _volume_options(mount)}
+    return _without_empty(document)
 
 
 def _volume_options(mount: VolumeMount) -> dict[str, Any]:
-    driver = {"Name": "local", "Options": dict(mount.options)} if mount.options else {}
-    options = {
-        "NoCopy": mount.nocopy,
-        "Labels": dict(mount.labels),
-        "DriverConfig": driver,
-        "Subpath": mount.subpath,
-    }
-    return {key: value for key, value in options.items() if value}
+    driver = {"Name": mount.driver or "local", "Options": dict(mount.options)}
+    return _without_empty(
+        {
+            "NoCopy": mount.nocopy,
+            "Labels": dict(mount.labels),
+            "DriverConfig": driver if mount.driver or mount.options else None,
+            "Subpath": mount.subpath,
+        }
+    )
+
+
+def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
+    """Return `document` without the members that say nothing, as docker writes it."""
+    return {key: value for key, value in document.items() if value}
 
 
 def tmpfs_of(host: Mapping[str, Any]) -> tuple[TmpfsMount, ...]:

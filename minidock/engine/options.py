@@ -34,10 +34,10 @@ class TmpfsMount(NamedTuple):
 class VolumeMount(NamedTuple):
     """A volume at `destination` (absolute); no `source` means a new one without a name.
 
-    A volume that there is not yet is made, with `labels` and the `options` of docker's local
-    driver. Unless `nocopy`, an empty one gets what the image has at `destination`. `subpath` is
-    the directory or file of the volume to mount, empty for all of it. `modes` are those of
-    ``-v``, as they were written.
+    A volume that there is not yet is made, with `labels` and the `options` of `driver`, of
+    which there is docker's local one. Unless `nocopy`, an empty one gets what the image has at
+    `destination`. `subpath` is the directory or file of the volume to mount, empty for all of
+    it. `modes` are those of ``-v``, as they were written.
     """
 
     source: str
@@ -45,6 +45,7 @@ class VolumeMount(NamedTuple):
     read_only: bool = False
     nocopy: bool = False
     labels: Mapping[str, str] = {}
+    driver: str = ""
     options: Mapping[str, str] = {}
     subpath: str = ""
     modes: str = ""

@@ -13,7 +13,7 @@ from minidock.errors import InvalidArgument, SystemFailure
 from minidock.fs.atomic import random_hex
 from minidock.store.images import StoredImage
 from minidock.store.store import Store
-from minidock.store.volumes import ANONYMOUS, Volume
+from minidock.store.volumes import ANONYMOUS, Volume, check_driver
 
 if TYPE_CHECKING:
     from minidock.engine.copy_up import ImageFiles
@@ -145,6 +145,7 @@ class _Provider:
         return point
 
     def _hold(self, mount: VolumeMount, *, anonymous: bool) -> Volume:
+        check_driver(mount.driver)
         label = {ANONYMOUS: ""} if anonymous else {}
         volume, lock = self._store.volumes.hold(
             mount.source or random_hex(32),
@@ -161,10 +162,10 @@ class _Provider:
         except OSError as e:
             raise SystemFailure.of(f"fill the volume {volume.name}", e) from e
 
-    def _copy(self, path: str, target: int) -> None:
+    def _copy(self, path: str, target: int) -> bool:
         from minidock.engine.copy_up import ImageFiles  # only an empty volume needs it
 
         if self._files is None:
             self._files = ImageFiles(self._store, self._image.image.diff_ids)
             self._held.callback(self._files.close)
-        self._files.copy(path, target)
+        return self._files.copy(path, target)

@@ -78,7 +78,7 @@ class VolumeView(NamedTuple):
     mountpoint: str
     created: float
     labels: Mapping[str, str]
-    options: Mapping[str, str]
+    anonymous: bool
     users: tuple[str, ...]
 
 

@@ -6,26 +6,14 @@ from functools import partial
 from typing import Any
 
 from minidock.engine.clock import rfc3339
-from minidock.engine.filters import volume_filter
+from minidock.engine.filters import unused_volume_filter, volume_filter
 from minidock.engine.options import CreateVolume, Filters
 from minidock.engine.views import PrunedVolumes, VolumeView
 from minidock.engine.volume_use import users, users_of
 from minidock.errors import Conflict, NotFound, SystemFailure
 from minidock.fs.atomic import random_hex
 from minidock.store.store import Store
-from minidock.store.volumes import ANONYMOUS, Volume
-
-_LOCAL = "local"
-
-
-class DriverNotFound(NotFound):
-    """There is no such driver, as there are no plugins; the text is docker's."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f'error looking up volume plugin {name}: plugin "{name}" not found',
-            hint="there is the driver local",
-        )
+from minidock.store.volumes import ANONYMOUS, LOCAL, Volume, check_driver
 
 
 class Volumes:
@@ -40,8 +28,7 @@ class Volumes:
         Raises:
             InvalidVolume, DriverNotFound, Unsupported
         """
-        if options.driver not in ("", _LOCAL):
-            raise DriverNotFound(options.driver)
+        check_driver(options.driver)
         label = {} if options.name else {ANONYMOUS: ""}
         try:
             volume = self._store.volumes.create(
@@ -65,12 +52,12 @@ class Volumes:
         volume = self._store.volumes.find(name)
         return {
             "CreatedAt": rfc3339(int(volume.created)),
-            "Driver": _LOCAL,
+            "Driver": LOCAL,
             "Labels": dict(volume.labels) or None,
             "Mountpoint": volume.data,
             "Name": volume.name,
             "Options": dict(volume.options) or None,
-            "Scope": _LOCAL,
+            "Scope": LOCAL,
         }
 
     def remove(self, name: str) -> None:
@@ -91,12 +78,11 @@ class Volumes:
             InvalidFilter
             ContainerDamaged: of one container nobody knows which it has.
         """
-        accepts = volume_filter(filters, pruning=True)
+        accepts = unused_volume_filter(filters, everything=everything)
         by_volume = users(self._store)
         names, freed = [], 0
         for volume in self._store.volumes.all():
-            view = _view(volume, by_volume)
-            if view.users or not accepts(view) or not (everything or volume.anonymous):
+            if not accepts(_view(volume, by_volume)):
                 continue
             try:
                 size = self._store.volumes.size(volume)
@@ -111,10 +97,10 @@ class Volumes:
 def _view(volume: Volume, by_volume: Mapping[str, Sequence[str]]) -> VolumeView:
     return VolumeView(
         volume.name,
-        _LOCAL,
+        LOCAL,
         volume.data,
         volume.created,
         volume.labels,
-        volume.options,
+        volume.anonymous,
         tuple(by_volume.get(volume.name, ())),
     )

@@ -30,7 +30,7 @@
       volumes/NAME/               made with the first volume, see volumes.py
         _data/                    what containers see; or a link to the host's directory it is
         volume.json               {"created", "labels", "options"}
-        fill/                     what is still to be moved to _data/
+        fill/files/               what is still to be moved to _data/
         fill.lock                 flock: the volume gets its first files
       names/NAME                  symbolic link to a container id: creating it takes the name
       network/                    owned by the network room

@@ -26,6 +26,9 @@ from minidock.values import NamedTuple
 ANONYMOUS = "com.docker.volume.anonymous"
 """Docker's label of the volumes that nobody gave a name."""
 
+LOCAL = "local"
+"""The name of the only driver."""
+
 _NAME_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_REST = _NAME_FIRST | frozenset("_.-")
 _LONGEST_NAME = 255  # a file's
@@ -52,6 +55,16 @@ class VolumeInUse(Conflict):
 
 class InvalidVolume(InvalidArgument):
     """A name or an option that no volume can have; the texts are docker's."""
+
+
+class DriverNotFound(NotFound):
+    """There is no such driver, as there are no plugins; the text is docker's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'error looking up volume plugin {name}: plugin "{name}" not found',
+            hint=f"there is the driver {LOCAL}",
+        )
 
 
 class Volume(NamedTuple):
@@ -217,12 +230,13 @@ class VolumeStore:
             finally:
                 lock.release()
 
-    def fill(self, volume: Volume, copy: Callable[[int], None]) -> None:
+    def fill(self, volume: Volume, copy: Callable[[int], bool]) -> None:
         """Let `copy` put files into the volume, given as a descriptor, if it is empty.
 
-        Of several that want to, one does. They appear under their names when all are there, and
-        if that is interrupted the next call completes it; a directory of the host, which may be
-        on another file system, is written to as it is. Raises what `copy` raises.
+        `copy` tells whether it had anything to put there. Of several that want to fill it, one
+        does. The files appear under their names when all are there, and if that is interrupted
+        the next call completes it; a directory of the host, which may be on another file
+        system, is written to as it is. Raises what `copy` raises.
         """
         with Lock(f"{volume.directory}/fill.lock"):
             self._finish(volume)
@@ -237,16 +251,18 @@ class VolumeStore:
             finally:
                 os.close(data)
 
-    def _fill(self, volume: Volume, copy: Callable[[int], None]) -> None:
+    def _fill(self, volume: Volume, copy: Callable[[int], bool]) -> None:
         with scratch(self._layout) as temporary:
             half = f"{temporary}/fill"
-            os.mkdir(half, 0o700)
-            copy_metadata(volume.data, half)
-            directory = os.open(half, _DIRECTORY)
+            make_directory(f"{half}/files")
+            directory = os.open(f"{half}/files", _DIRECTORY)
             try:
-                copy(directory)
+                if not copy(directory):
+                    return
             finally:
                 os.close(directory)
+            # What is moved out of a directory changes its times, and not its parent's.
+            copy_metadata(f"{half}/files", half)
             os.rename(half, f"{volume.directory}/fill")
         self._finish(volume)
 
@@ -254,12 +270,12 @@ class VolumeStore:
         """Move to the data what a fill has made ready; a container's own names win."""
         ready = f"{volume.directory}/fill"
         try:
-            names = os.listdir(ready)
+            names = os.listdir(f"{ready}/files")
         except FileNotFoundError:
             return
         for name in names:
             if not os.path.lexists(f"{volume.data}/{name}"):
-                os.rename(f"{ready}/{name}", f"{volume.data}/{name}")
+                os.rename(f"{ready}/files/{name}", f"{volume.data}/{name}")
         copy_metadata(ready, volume.data)
         remove(ready)
 
@@ -287,6 +303,12 @@ def check_name(name: str) -> None:
         '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
         "use absolute path"
     )
+
+
+def check_driver(name: str) -> None:
+    """Raise DriverNotFound unless `name` is that of the only driver, or empty."""
+    if name not in ("", LOCAL):
+        raise DriverNotFound(name)
 
 
 def check_options(name: str, options: Mapping[str, str]) -> None:
