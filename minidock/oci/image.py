@@ -45,7 +45,10 @@ class ImageConfig(NamedTuple):
             env=_texts(fields, "Env"),
             entrypoint=_texts(fields, "Entrypoint"),
             cmd=_texts(fields, "Cmd"),
-            volumes=tuple(json_object(fields.pop("Volumes", None) or {}, "Volumes")),
+            volumes=tuple(
+                _usable(path, "Volumes")
+                for path in json_object(fields.pop("Volumes", None) or {}, "Volumes")
+            ),
             working_dir=_text(fields, "WorkingDir"),
             labels={str(k): str(v) for k, v in labels.items()},
             stop_signal=_text(fields, "StopSignal"),

@@ -8,7 +8,9 @@ from minidock.config import Config
 from minidock.engine.options import (
     CommitOptions,
     CreateOptions,
+    CreateVolume,
     ExecOptions,
+    Filters,
     ListContainers,
     ListImages,
     LogOptions,
@@ -25,9 +27,11 @@ from minidock.engine.views import (
     LogLine,
     PortView,
     ProcessTable,
+    PrunedVolumes,
     Pulled,
     Removed,
     StatsView,
+    VolumeView,
 )
 from minidock.errors import Conflict, NotFound
 from minidock.oci.digest import Digest, digest_of
@@ -246,6 +250,46 @@ class FakeSampler:
         return self._samples.pop(0) if len(self._samples) > 1 else self._samples[0]
 
 
+class FakeVolumes:
+    """Volumes by name, without data; those in `used` are a container's."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, dict[str, str]] = {"vol": {}}
+        self.used: set[str] = set()
+        self.calls: list[Call] = []
+
+    def create(self, options: CreateVolume) -> str:
+        self.calls.append(Call("create", (options,)))
+        name = options.name or "5e" * 32
+        self.labels.setdefault(name, dict(options.labels))
+        return name
+
+    def list(self, filters: Filters) -> tuple[VolumeView, ...]:
+        self.calls.append(Call("list", (filters,)))
+        return tuple(
+            VolumeView(name, "local", f"/volumes/{name}", 0.0, labels, False, ())
+            for name, labels in self.labels.items()
+        )
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        if name not in self.labels:
+            raise NotFound(f"get {name}: no such volume")
+        return {"Name": name, "Labels": self.labels[name] or None}
+
+    def remove(self, name: str) -> None:
+        self.inspect(name)
+        if name in self.used:
+            raise Conflict(f"remove {name}: volume is in use - [{CONTAINER_ID}]")
+        del self.labels[name]
+
+    def prune(self, filters: Filters, *, everything: bool) -> PrunedVolumes:
+        self.calls.append(Call("prune", (filters, everything)))
+        gone = tuple(name for name in self.labels if name not in self.used)
+        for name in gone:
+            del self.labels[name]
+        return PrunedVolumes(gone, 1500 * len(gone))
+
+
 class FakeSystem:
     def info(self) -> dict[str, Any]:
         return {
@@ -269,6 +313,7 @@ class FakeEngine:
         self.images = FakeImages()
         self.containers = FakeContainers(self.images)
         self.system = FakeSystem()
+        self.volumes = FakeVolumes()
         self.configs: list[Config] = []
 
     def made_with(self, config: Config) -> "FakeEngine":

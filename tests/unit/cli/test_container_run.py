@@ -15,6 +15,8 @@ from minidock.engine.options import (
     Streams,
     TmpfsMount,
     Ulimit,
+    VolumeMount,
+    VolumesFrom,
 )
 from minidock.errors import SystemFailure
 from minidock.network.ports import PortMapping
@@ -60,15 +62,18 @@ def test_command(minidock: Minidock, engine: FakeEngine) -> None:
         ("--rm --rm=false", "remove", False),
         ("--read-only", "read_only", True),
         ("-v /a:/b:ro", "binds", (BindMount("/a", "/b", True),)),
+        ("-v /a:/b -v vol:/c", "binds", (BindMount("/a", "/b"), VolumeMount("vol", "/c"))),
         (
-            "-v /a:/b --mount type=bind,src=/c,dst=/d",
-            "binds",
-            (BindMount("/a", "/b"), BindMount("/c", "/d", create=False)),
+            "--mount type=bind,src=/c,dst=/d --mount type=tmpfs,dst=/u",
+            "mounts",
+            (BindMount("/c", "/d", create=False), TmpfsMount("/u")),
         ),
+        ("--tmpfs /t:size=1m", "tmpfs", (TmpfsMount("/t", ("size=1m",)),)),
+        ("-v /a -v /b", "volumes", ("/a", "/b")),
         (
-            "--tmpfs /t:size=1m --mount type=tmpfs,dst=/u",
-            "tmpfs",
-            (TmpfsMount("/u"), TmpfsMount("/t", ("size=1m",))),
+            "--volumes-from a --volumes-from b:ro",
+            "volumes_from",
+            (VolumesFrom("a"), VolumesFrom("b", read_only=True)),
         ),
         (
             "-p 8080:80 -p 127.0.0.1:53:53/udp",

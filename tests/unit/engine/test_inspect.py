@@ -2,7 +2,8 @@
 """``inspect``: what scripts look for."""
 
 from minidock.engine.inspect import container_document, state_document
-from minidock.engine.options import BindMount, CreateOptions
+from minidock.engine.mount_points import MountPoint, mount_points
+from minidock.engine.options import CreateOptions
 from minidock.engine.records import container_config, host_config
 from minidock.network.ports import PortMapping
 from minidock.oci.descriptor import Platform
@@ -35,12 +36,52 @@ def test_created_container() -> None:
     assert document["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] == ""
 
 
+def test_mounts() -> None:
+    """What became of the mounts is shown as docker shows it."""
+    points = (
+        MountPoint("bind", "/a", "/b", read_only=True, mode="ro", propagation="rprivate"),
+        MountPoint("volume", "/v/_data", "/c", "vol", mode="z", anonymous=True, subpath="x"),
+        MountPoint("tmpfs", "", "/t", options=("size=1",)),
+    )
+    container = make(CreateOptions("app"))
+    record = container.record._replace(mounts=tuple(point._asdict() for point in points))
+    record = ContainerRecord.from_json(record.to_json())
+    assert mount_points(record) == points
+    document = container_document(Container(record, "/"), ContainerState(), LINUX, ())
+    assert document["Mounts"] == [
+        {
+            "Type": "bind",
+            "Source": "/a",
+            "Destination": "/b",
+            "Mode": "ro",
+            "RW": False,
+            "Propagation": "rprivate",
+        },
+        {
+            "Type": "volume",
+            "Name": "vol",
+            "Source": "/v/_data",
+            "Destination": "/c",
+            "Driver": "local",
+            "Mode": "z",
+            "RW": True,
+            "Propagation": "",
+        },
+        {
+            "Type": "tmpfs",
+            "Source": "",
+            "Destination": "/t",
+            "Mode": "",
+            "RW": True,
+            "Propagation": "",
+        },
+    ]
+
+
 def test_running_container() -> None:
     """The address is at docker's two places, exposed ports without a binding are null."""
     port = PortMapping(80, "tcp", "", 8080)
-    options = CreateOptions(
-        "app", publish=(port,), expose=("53/udp",), binds=(BindMount("/a", "/b", True),)
-    )
+    options = CreateOptions("app", publish=(port,), expose=("53/udp",))
     endpoint = {"address": "172.29.0.2", "prefix": 16, "gateway": "172.29.0.1", "mac": "02:42"}
     state = ContainerState("running", pid=7, started=1.0, endpoint=endpoint)
     document = container_document(make(options), state, LINUX, (port,))
@@ -50,9 +91,6 @@ def test_running_container() -> None:
         "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
         "53/udp": None,
     }
-    (mount,) = document["Mounts"]
-    assert (mount["Source"], mount["Destination"], mount["RW"]) == ("/a", "/b", False)
-    assert document["HostConfig"]["Binds"] == ["/a:/b:ro"]
 
 
 def test_state_of_the_dead() -> None:

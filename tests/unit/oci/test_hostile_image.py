@@ -24,6 +24,8 @@ from minidock.oci.image import Image
         {"WorkingDir": "/\0"},
         {"ExposedPorts": ["80/tcp"]},
         {"Volumes": "x"},
+        {"Volumes": {"/a\0b": {}}},
+        {"Volumes": {"/\ud800": {}}},
         {"Labels": ["a"]},
         {"StopSignal": 9},
     ],
