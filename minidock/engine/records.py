@@ -215,6 +215,11 @@ def publish_of(host: Mapping[str, Any]) -> tuple[PortMapping, ...]:
     return tuple(ports)
 
 
+def has_other_runtime(host: Mapping[str, Any]) -> bool:
+    """Tell whether another runtime than minidock's own makes the container of a HostConfig."""
+    return bool(host.get("Runtime", DEFAULT_RUNTIME) != DEFAULT_RUNTIME)
+
+
 def networks_of(host: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the networks of a HostConfig: bridge, host or none; () in another container's."""
     mode = str(host.get("NetworkMode") or "default")

@@ -17,7 +17,7 @@ from minidock.engine.execution import Security, contained, seccomp_document, sec
 from minidock.engine.isolation import Joined, host_name
 from minidock.engine.lowers import lowers_of
 from minidock.engine.mount_points import tmpfs_of
-from minidock.engine.records import DEFAULT_RUNTIME, is_limited, publish_of
+from minidock.engine.records import has_other_runtime, is_limited, publish_of
 from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
 from minidock.fs.rooted import RootedDir
@@ -93,7 +93,7 @@ class Starter:
         config, host = container.record.config, container.record.host
         self._state = container.state
         self._hierarchies = cgroup_plan.discover()
-        if has_other_runtime(self._container):
+        if has_other_runtime(self._container.record.host):
             from minidock.engine import runtimes  # few containers have another runtime
 
             self._hierarchies = runtimes.layout_of(self._hierarchies)
@@ -137,7 +137,7 @@ class Starter:
         return self._launched
 
     def _launch(self, bundle: Bundle, stdio: Stdio | None) -> "Launched | OtherLaunched":
-        if not has_other_runtime(self._container):
+        if not has_other_runtime(self._container.record.host):
             return launch(bundle, stdio)
         from minidock.engine import runtimes  # few containers have another runtime
 
@@ -176,7 +176,7 @@ class Starter:
         plan = cgroup_plan.plan(
             self._hierarchies, self._container.id, self._limits, security.devices
         )
-        if has_other_runtime(self._container):
+        if has_other_runtime(self._container.record.host):
             from minidock.engine import runtimes  # few containers have another runtime
 
             plan = runtimes.everywhere(plan, self._hierarchies, self._container.id)
@@ -410,17 +410,12 @@ def finish(config: Config, store: Store, container: Container, state: ContainerS
             steps.callback(container.set_state, state._replace(endpoint=None, cgroups=()))
         if state.cgroups:
             steps.callback(cgroups.remove, state.cgroups)
-        if has_other_runtime(container):
+        if has_other_runtime(container.record.host):
             from minidock.engine import runtimes  # few containers have another runtime
 
             steps.callback(runtimes.delete, container)
         if state.endpoint:
             steps.callback(bridge_of(config, store).release, container.id)
-
-
-def has_other_runtime(container: Container) -> bool:
-    """Tell whether a container is to be made by another runtime than minidock's own."""
-    return bool(container.record.host.get("Runtime", DEFAULT_RUNTIME) != DEFAULT_RUNTIME)
 
 
 def _remove(store: Store, container: Container) -> None:

@@ -11,7 +11,12 @@ from typing import Any
 
 from minidock.engine.options import UpdateOptions
 from minidock.engine.pause import freeze_lock, thaw
-from minidock.engine.records import UNLIMITED, resources_config, restart_config
+from minidock.engine.records import (
+    UNLIMITED,
+    has_other_runtime,
+    resources_config,
+    restart_config,
+)
 from minidock.engine.resources import check_limits, limits_of
 from minidock.errors import Conflict, InvalidArgument, SystemFailure
 from minidock.runtime import cgroups
@@ -100,6 +105,10 @@ def _apply(
 ) -> tuple[str, ...]:
     """Put the limits in force for the running processes; return warnings."""
     layout = discover()
+    if has_other_runtime(host):
+        from minidock.engine import runtimes  # few containers have another runtime
+
+        layout = runtimes.layout_of(layout)
     planned = plan(layout, container.id, limits_of(host), ())
     paths = (*state.cgroups, *_missing(state, planned))
     container.set_state(state._replace(cgroups=paths))  # whoever removes it can find them
