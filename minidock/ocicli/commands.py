@@ -13,7 +13,6 @@ from minidock.errors import InvalidArgument, Unsupported
 from minidock.fs.atomic import read_file, write_file
 from minidock.oci.manifest import load_json
 from minidock.oci.runtime import VERSION, Process, User
-from minidock.ocicli import foreground
 from minidock.ocicli.arguments import Arguments, Option, UsageError, flag, value
 from minidock.ocicli.log import Log
 from minidock.runtime import oci_bundle
@@ -109,7 +108,7 @@ def _run(call: Call) -> int:
         raise
     if detach:
         return 0
-    status = foreground.follow(made.launched)
+    status = _follow(made.launched)
     if not call.arguments.given("keep"):
         call.log.warnings(call.containers.delete(call.id))
     return status
@@ -131,7 +130,13 @@ def _exec(call: Call) -> int:
         send_console(launched, socket)
     launched.start()
     _write_pid(given, launched)
-    return 0 if detach else foreground.follow(launched)
+    return 0 if detach else _follow(launched)
+
+
+def _follow(launched: Launched) -> int:
+    from minidock.ocicli.foreground import follow  # engines detach
+
+    return follow(launched)
 
 
 def _write_pid(given: Arguments, launched: Launched) -> None:

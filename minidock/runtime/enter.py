@@ -98,7 +98,7 @@ def enter_resolved(
     stdio: tuple[int, int, int] | None,
 ) -> Launched:
     """Start `process`, whose user is known by its ids, as `enter` does one to be looked up."""
-    return _enter(target, lambda _root: process, seccomp, cgroup, stdio)
+    return _enter(target, lambda root: users.with_home(root, process), seccomp, cgroup, stdio)
 
 
 def _enter(

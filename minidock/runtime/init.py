@@ -13,7 +13,7 @@ from minidock.fs.rooted import RootedDir
 from minidock.linux import interfaces, mounts, namespaces
 from minidock.linux.openat import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from minidock.oci.runtime import Spec
-from minidock.runtime import child, commands, messages
+from minidock.runtime import child, commands, messages, users
 from minidock.runtime.child import Channel
 from minidock.runtime.messages import Reporter
 from minidock.runtime.mounts import (
@@ -63,6 +63,7 @@ class Init:
         self._enter_namespaces(reporter)
         root = RootedDir(self._plan.root)
         self._mount(root, channel, reporter)
+        process = users.with_home(root, process)
         reporter.at(messages.WORKING_DIRECTORY)
         commands.prepare_working_directory(root, process.cwd)
         reporter.at(messages.LOOKUP)

@@ -50,6 +50,13 @@ _NAMESPACE_OF |= {"kernel.sem": "ipc", "kernel.domainname": "uts", "kernel.hostn
 """The namespace that a sysctl is one of, by how its name begins."""
 
 
+_RECURSIVE = {
+    f"r{name}": name
+    for name in ("ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "nosymfollow")
+}
+_IDMAPS = frozenset(("idmap", "ridmap"))
+
+
 class UnsupportedConfig(Unsupported):
     """A config.json asks for what minidock's runtime has not got."""
 
@@ -79,15 +86,19 @@ def load(directory: str) -> Loaded:
         raise SystemFailure.of("read the bundle", e) from e
     loaded = understand(load_json(raw, CONFIG))
     spec = loaded.spec
-    mounts = tuple(_absolute(mount, directory) for mount in spec.mounts)
+    mounts = tuple(_understood(mount, directory) for mount in spec.mounts)
     root = os.path.join(directory, spec.root_path)
     return loaded._replace(spec=spec._replace(root_path=root, mounts=mounts))
 
 
-def _absolute(mount: Mount, directory: str) -> Mount:
+def _understood(mount: Mount, directory: str) -> Mount:
+    """Return `mount` as `mounts.plan` takes it: attributes there are a whole tree's."""
     if mount.type == "bind" or {"bind", "rbind"} & set(mount.options):
-        return mount._replace(source=os.path.join(directory, mount.source))
-    return mount
+        mount = mount._replace(source=os.path.join(directory, mount.source))
+    options = tuple(_RECURSIVE.get(option, option) for option in mount.options)
+    if _IDMAPS.intersection(options):
+        raise UnsupportedConfig(f"{CONFIG}: {mount.destination}: id-mapped mounts")
+    return mount._replace(options=options)
 
 
 def understand(document: Mapping[str, Any]) -> Loaded:

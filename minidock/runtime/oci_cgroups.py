@@ -16,7 +16,7 @@ def plan(layout: Layout, container_id: str, linux: Linux) -> CgroupPlan:
     absolute path is below the mounts, a relative one below the caller's own groups.
     """
     wanted = oci_resources.from_spec(linux.resources)
-    path = linux.cgroups_path or container_id
+    path = _directory(linux.cgroups_path) or container_id
     if path.startswith("/"):
         layout = at_mounts(layout)
     made = cgroup_plan.plan(layout, container_id, wanted.limits, wanted.devices)
@@ -28,6 +28,14 @@ def plan(layout: Layout, container_id: str, linux: Linux) -> CgroupPlan:
     ]
     moved = CgroupPlan(tuple(groups), (*wanted.warnings, *made.warnings))
     return with_all(moved, layout, inside)
+
+
+def _directory(cgroups_path: str) -> str:
+    """Return the path that systemd would give ``SLICE:PREFIX:NAME``, others as they are."""
+    slice_, colon, scope = cgroups_path.partition(":")
+    if not colon:
+        return cgroups_path
+    return f"/{slice_ or 'system.slice'}/{scope.replace(':', '-', 1)}.scope"
 
 
 def with_all(plan: CgroupPlan, layout: Layout, directory: str) -> CgroupPlan:

@@ -2,7 +2,6 @@
 """Making a container of a bundle that others wrote, up to the gate it waits at."""
 
 import os
-import socket
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,7 +10,6 @@ from minidock.fs.atomic import make_directory
 from minidock.linux import mounts
 from minidock.oci.runtime import VERSION, Capabilities, Spec
 from minidock.runtime import cgroup_plan, cgroups, oci_cgroups, oci_hooks, seccomp
-from minidock.runtime.attach import short_path
 from minidock.runtime.cgroups import Cgroup
 from minidock.runtime.launch import Bundle, Launched, launch
 from minidock.values import NamedTuple
@@ -166,6 +164,10 @@ def send_console(launched: Launched, path: str) -> None:
     Raises:
         SystemFailure: nobody takes it.
     """
+    import socket  # with a terminal only
+
+    from minidock.runtime.attach import short_path  # the same
+
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
             with short_path(*os.path.split(path)) as short:

@@ -7,9 +7,10 @@ unless a group is given; an unknown number is an id with group 0 and home ``/``.
 
 from collections.abc import Iterator
 
-from minidock.errors import InvalidArgument, NotFound
+from minidock.errors import InvalidArgument, MinidockError, NotFound
 from minidock.fs.rooted import RootedDir
 from minidock.oci import runtime
+from minidock.oci.runtime import Process
 from minidock.values import NamedTuple
 
 MAX_ID = (1 << 31) - 1
@@ -41,6 +42,17 @@ class User(NamedTuple):
     def ids(self) -> runtime.User:
         """The part that the runtime spec holds."""
         return runtime.User(self.uid, self.gid, self.additional_gids)
+
+
+def with_home(root: RootedDir, process: Process) -> Process:
+    """Return `process` with HOME as image `root` has it, unless its environment says it."""
+    if any(entry.startswith("HOME=") for entry in process.env):
+        return process
+    try:
+        home = resolve(root, str(process.user.uid)).home
+    except (MinidockError, OSError):
+        home = "/"
+    return process._replace(env=(*process.env, f"HOME={home}"))
 
 
 class _Group(NamedTuple):
