@@ -11,7 +11,7 @@ from minidock.oci.descriptor import InvalidDocument, json_list, json_object, jso
 from minidock.values import NamedTuple
 
 VERSION = "1.0.2"
-
+_SIZES = ("height", "width")
 SHM = "/dev/shm"  # noqa: S108 - a destination in the container
 SHM_SIZE = 64 << 20
 """Bytes of /dev/shm unless asked otherwise, as docker has it."""
@@ -62,7 +62,8 @@ class Capabilities(NamedTuple):
 class Process(NamedTuple):
     """The container's process. `env` are ``NAME=value`` texts.
 
-    `oom_score_adj` None leaves the caller's.
+    `oom_score_adj` None leaves the caller's. `console_size` is the height and the width of the
+    terminal in characters, zeros for none in particular.
     """
 
     args: tuple[str, ...]
@@ -75,6 +76,7 @@ class Process(NamedTuple):
     no_new_privileges: bool = False
     oom_score_adj: int | None = None
     apparmor_profile: str = ""
+    console_size: tuple[int, int] = (0, 0)
 
     def to_json(self) -> dict[str, Any]:
         """Return the ``process`` object."""
@@ -97,6 +99,8 @@ class Process(NamedTuple):
             out["oomScoreAdj"] = self.oom_score_adj
         if self.apparmor_profile:
             out["apparmorProfile"] = self.apparmor_profile
+        if any(self.console_size):
+            out["consoleSize"] = dict(zip(_SIZES, self.console_size, strict=True))
         return out
 
     @classmethod
@@ -104,6 +108,7 @@ class Process(NamedTuple):
         """Parse the ``process`` object; raise InvalidDocument."""
         fields = json_object(value, "process")
         sets = json_object(fields.get("capabilities") or {}, "capabilities")
+        size = json_object(fields.get("consoleSize") or {}, "consoleSize")
         score = fields.get("oomScoreAdj")
         return cls(
             args=_texts(fields, "args"),
@@ -118,6 +123,7 @@ class Process(NamedTuple):
             no_new_privileges=bool(fields.get("noNewPrivileges")),
             oom_score_adj=None if score is None else _integer(score, "oomScoreAdj"),
             apparmor_profile=json_text(fields, "apparmorProfile"),
+            console_size=(_number(size, _SIZES[0]), _number(size, _SIZES[1])),
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from minidock import __version__
 from minidock.linux import capabilities, namespaces
+from minidock.linux.lsm import has_apparmor
 from minidock.oci.runtime import VERSION, Spec
 from minidock.runtime.cgroup_plan import DOCKER_DEVICES, Limits
 from minidock.runtime.mounts import OPTIONS
@@ -39,7 +40,7 @@ def features() -> dict[str, Any]:
                 "operators": sorted((*OPERATORS, "SCMP_CMP_MASKED_EQ")),
                 "archs": sorted(ABIS),
             },
-            "apparmor": {"enabled": False},
+            "apparmor": {"enabled": has_apparmor()},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
         },

@@ -325,10 +325,13 @@ def _open_fifo(path: str, access: int) -> int:
     return fd
 
 
-def start_waiting(meeting: str, process: Process) -> None:
+def start_waiting(meeting: str, process: Process) -> tuple[str, ...]:
     """Let a container's first process go on, launched by whoever with directory `meeting`.
 
-    Returns once its program has been executed. It can be done once.
+    It can be done once.
+
+    Returns:
+        Warnings, once the program has been executed.
 
     Raises:
         NotWaiting: it has been started before, or has ended.
@@ -345,12 +348,16 @@ def start_waiting(meeting: str, process: Process) -> None:
             raise NotWaiting("the container does not wait to be started") from e
         os.write(gate, b"\0")
         executing = False
+        warnings: list[str] = []
         while record := messages.receive(report):
             executing |= record.kind == messages.EXECUTING
             if record.kind == messages.FAILED:
                 raise describe(record, process)
+            if record.kind == messages.WARNING:
+                warnings.append(describe(record, process).message)
     if not executing:
         raise SystemFailure("start the container", errno.ECHILD)
+    return tuple(warnings)
 
 
 def _fork(run: Callable[[], Never], pid_namespace: Callable[[], None]) -> int:

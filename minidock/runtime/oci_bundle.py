@@ -16,12 +16,12 @@ from minidock.linux import capabilities, namespaces
 from minidock.oci.descriptor import json_object
 from minidock.oci.manifest import load_json
 from minidock.oci.runtime import Capabilities, Mount, Process, Spec
+from minidock.runtime.spec import is_namespaced
 from minidock.values import NamedTuple
 
 CONFIG = "config.json"
 
 _REFUSED = (
-    ("process", "apparmorProfile"),
     ("process", "selinuxLabel"),
     ("linux", "mountLabel"),
     ("linux", "uidMappings"),
@@ -40,15 +40,7 @@ _IGNORED = (
     ("process", "execCPUAffinity"),
 )
 
-_NAMESPACE_OF = {
-    "net.": "network",
-    "fs.mqueue.": "ipc",
-    "kernel.msg": "ipc",
-    "kernel.shm": "ipc",
-}
-_NAMESPACE_OF |= {"kernel.sem": "ipc", "kernel.domainname": "uts", "kernel.hostname": "uts"}
-"""The namespace that a sysctl is one of, by how its name begins."""
-
+_UTS_SYSCTLS = ("kernel.domainname", "kernel.hostname")
 
 _RECURSIVE = {
     f"r{name}": name
@@ -133,8 +125,12 @@ def check_process(process: Process) -> tuple[Process, tuple[str, ...]]:
         raise InvalidConfig(f"{CONFIG}: process.args is empty")
     if not process.cwd.startswith("/"):
         raise InvalidConfig(f"{CONFIG}: process.cwd {process.cwd!r} is not absolute")
+    if not all(0 <= number < 1 << 16 for number in process.console_size):
+        raise InvalidConfig(f"{CONFIG}: process.consoleSize {process.console_size}")
     for limit in process.rlimits:
-        if not hasattr(resource, limit.type):
+        if not limit.type.startswith("RLIMIT_") or not (
+            hasattr(resource, limit.type) or limit.type == "RLIMIT_LOCKS"
+        ):
             raise InvalidConfig(f"{CONFIG}: unknown limit {limit.type!r}")
     known = set(capabilities.NAMES)
     unknown = sorted({name for names in process.capabilities for name in names} - known)
@@ -155,7 +151,14 @@ def _check_namespaces(spec: Spec) -> None:
     if (spec.hostname or spec.domainname) and "uts" not in own:
         raise InvalidConfig(f"{CONFIG}: a hostname needs a uts namespace")
     for name in spec.linux.sysctl:
-        kind = next((v for k, v in _NAMESPACE_OF.items() if name.startswith(k)), "")
-        if kind not in own:
-            # It would change the host, or it is not the container's to change.
+        if _namespace_of(name) not in own:  # it would change the host
             raise InvalidConfig(f"{CONFIG}: sysctl {name!r} is not in a namespace of its own")
+
+
+def _namespace_of(sysctl: str) -> str:
+    """Return the type of the namespace that has its own value of `sysctl`, empty for none."""
+    if sysctl in _UTS_SYSCTLS:
+        return "uts"
+    if is_namespaced(sysctl):
+        return "network" if sysctl.startswith("net.") else "ipc"
+    return ""

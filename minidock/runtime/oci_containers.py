@@ -38,6 +38,7 @@ from minidock.runtime.oci_create import (
     Making,
     Request,
     filter_of,
+    size_console,
     state_document,
 )
 from minidock.values import NamedTuple
@@ -186,9 +187,10 @@ class Containers:
         container = self.find(container_id)
         if container.status != CREATED:
             raise WrongStatus(f"cannot start a container in the {container.status} state")
-        launch.start_waiting(self._directory(container_id), container.spec.process)
+        directory = self._directory(container_id)
+        warnings = launch.start_waiting(directory, container.spec.process)
         state = container._replace(status=RUNNING).state()
-        return oci_hooks.run_all(container.spec, "poststart", state)
+        return warnings + oci_hooks.run_all(container.spec, "poststart", state)
 
     def kill(self, container_id: str, number: int, *, everybody: bool = False) -> None:
         """Send a signal to a container's first process, or to all its processes.
@@ -278,13 +280,15 @@ class Containers:
         if container.status not in (CREATED, RUNNING):
             raise WrongStatus(f"cannot exec in a {container.status} container")
         record = container.record
-        return enter.enter_resolved(
+        launched = enter.enter_resolved(
             enter.Target(record.pid, record.start_time),
             process,
             filter_of(container.spec),
             cgroups.entrances(record.cgroups),
             stdio,
         )
+        size_console(launched, process)
+        return launched
 
     def _directory(self, container_id: str) -> str:
         return f"{self._root}/{container_id}"

@@ -8,7 +8,7 @@ from typing import Any
 from minidock.errors import InvalidArgument, SystemFailure
 from minidock.fs.atomic import make_directory
 from minidock.linux import mounts
-from minidock.oci.runtime import VERSION, Capabilities, Spec
+from minidock.oci.runtime import VERSION, Capabilities, Process, Spec
 from minidock.runtime import cgroup_plan, cgroups, oci_cgroups, oci_hooks, seccomp
 from minidock.runtime.cgroups import Cgroup
 from minidock.runtime.launch import Bundle, Launched, launch
@@ -103,6 +103,7 @@ class Making:
         finally:
             os.close(root)
         self._undo.callback(_end, launched)
+        size_console(launched, self._spec.process)
         state = state_document(request.id, CREATING, launched.pid, request.bundle, self._spec)
         oci_hooks.run(self._spec, oci_hooks.BEFORE_START, state)
         launched.wait_built()
@@ -156,6 +157,15 @@ def _end(launched: Launched) -> None:
     launched.kill()
     launched.wait()
     launched.close()
+
+
+def size_console(launched: Launched, process: Process) -> None:
+    """Give the terminal of a process the size that the process is to find."""
+    if launched.console < 0 or not any(process.console_size):
+        return
+    from minidock.linux.tty import WindowSize, set_window_size  # with a terminal only
+
+    set_window_size(launched.console, WindowSize(*process.console_size))
 
 
 def send_console(launched: Launched, path: str) -> None:
