@@ -104,7 +104,6 @@ NO_EFFECT_YET = (
     "--health-timeout",
     "--init",
     "--log-opt",
-    "--restart",
 )
 """Flags that are read and stored, and that nothing obeys yet."""
 

@@ -134,6 +134,8 @@ def status_text(view: ContainerView, now: float) -> str:
             return f"Up {human_duration(max(now - view.started, 0))}"
         case "paused":
             return f"Up {human_duration(max(now - view.started, 0))} (Paused)"
+        case "restarting":
+            return f"Restarting ({view.exit_code}) {ago(now, view.finished)}"
         case "exited":
             return f"Exited ({view.exit_code}) {ago(now, view.finished)}"
         case "removing":

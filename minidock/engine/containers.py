@@ -9,7 +9,7 @@ from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
-from minidock.engine import isolation, liveness
+from minidock.engine import isolation, liveness, restarts
 from minidock.engine.images import Images
 from minidock.engine.isolation import CONTAINER
 from minidock.engine.lowers import lowers_of
@@ -56,6 +56,7 @@ from minidock.oci.reference import parse_reference
 from minidock.progress import Progress, Warned, ignore
 from minidock.store.containers import (
     PAUSED,
+    RESTARTING,
     RUNNING,
     Container,
     ContainerDamaged,
@@ -207,7 +208,7 @@ class Containers:
         container, state = self._find(name)
         if state.status == PAUSED:
             raise Conflict("cannot start a paused container, try unpause instead")
-        if state.status != RUNNING:
+        if state.status not in (RUNNING, RESTARTING):
             self._start(container, None, progress)
 
     def start_attached(
@@ -215,7 +216,7 @@ class Containers:
     ) -> Finished:
         """Start a container and relay its streams; one that runs already is attached to."""
         container, state = self._find(name)
-        if state.status in (RUNNING, PAUSED):
+        if state.status in (RUNNING, PAUSED, RESTARTING):
             return self.attach(name, streams)
         return self._start(container, streams, progress)
 
@@ -226,7 +227,7 @@ class Containers:
 
         with container.lock():
             # Another command may have started it while this one waited for the lock.
-            wanted = container.state.status not in (RUNNING, PAUSED)
+            wanted = container.state.status not in (RUNNING, PAUSED, RESTARTING)
             if wanted:
                 liveness.await_monitor(container)
                 starter = Starter(self._config, self._store, container)
@@ -263,6 +264,10 @@ class Containers:
         container, state = self._find(name)
         if state.status == PAUSED:
             raise Conflict("You cannot attach to a paused container, unpause it first")
+        if state.status == RESTARTING:
+            raise Conflict(
+                "You cannot attach to a restarting container, wait until it is running"
+            )
         if state.status != RUNNING:
             raise Conflict("You cannot attach to a stopped container, start it first")
         return self._relay(container, attach.connect(container.directory), streams)
@@ -337,6 +342,7 @@ class Containers:
         if timeout is None:
             timeout = int(config.get("StopTimeout", STOP_TIMEOUT))
         number = liveness.parse_signal(signal) if signal else liveness.stop_signal(config)
+        state = restarts.forbid(container)
         liveness.signal_init(state, number)
         self._resume(container, state)
         if not liveness.await_init(state, None if timeout < 0 else timeout):
@@ -364,6 +370,10 @@ class Containers:
         """
         container, state = self._find(name)
         number = liveness.parse_signal(signal)
+        if number in (SIGKILL, liveness.stop_signal(container.record.config)):
+            restarts.forbid(container)
+        if state.status == RESTARTING:
+            return
         if not liveness.signal_init(state, number):
             raise liveness.NotRunning(container, f"Cannot kill container: {name}: ")
         config = container.record.config
@@ -413,13 +423,17 @@ class Containers:
         container, state = self._find(name)
         if state.status not in (RUNNING, PAUSED):
             return state.exit_code
-        removed = container.record.host["AutoRemove"]
-        told = liveness.await_exit(container) if removed else None
+        # Its end may be gone before one looks: the container removed, or started again.
+        brief = (
+            container.record.host["AutoRemove"]
+            or restarts.policy_of(container.record.host) != "no"
+        )
+        told = liveness.await_exit(container) if brief else None
         liveness.await_init(state, None)
         end = self._await_end(container)
-        if end:
-            return end.exit_code
-        return liveness.UNKNOWN_EXIT if told is None else told  # it was removed with its end
+        if told is not None:
+            return told
+        return end.exit_code if end else liveness.UNKNOWN_EXIT
 
     def rename(self, name: str, new: str) -> None:
         """Give a container another name; raise NameTaken, SameName or InvalidName."""
@@ -433,24 +447,25 @@ class Containers:
         Raises:
             ContainerNotFound, StillRunning
         """
-        from minidock.runtime import cgroups, monitor  # ps needs neither
+        from minidock.runtime import cgroups, monitor_lock  # ps needs neither
 
         try:
             container, state = self._find(name)
         except ContainerDamaged as e:
-            if not force or monitor.is_alive(self._store.containers.directory(e.id)):
+            if not force or monitor_lock.is_held(self._store.containers.directory(e.id)):
                 raise
             self._store.containers.discard(e.id)
             return
-        if state.status in (RUNNING, PAUSED):
+        if state.status in (RUNNING, PAUSED, RESTARTING):
             if not force:
                 raise StillRunning(container, state.status)
+            state = restarts.forbid(container)
             _end_now(state)
             if self._await_end(container) is None:
                 return
         with container.lock():
             state = container.state
-            if state.status in (RUNNING, PAUSED):
+            if state.status in (RUNNING, PAUSED, RESTARTING):
                 raise StillRunning(container)  # started again meanwhile
             cgroups.remove(state.cgroups)  # of a start that was killed
             self._store.containers.remove(container)

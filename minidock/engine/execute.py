@@ -13,6 +13,7 @@ from minidock.runtime import attach, cgroups, console, enter
 from minidock.runtime.child import Stdio
 from minidock.store.containers import (
     PAUSED,
+    RESTARTING,
     RUNNING,
     Container,
     ContainerNotFound,
@@ -36,6 +37,10 @@ def execute(
     if state.status == PAUSED:
         raise Conflict(
             f"Container {container.name} is paused, unpause the container before exec"
+        )
+    if state.status == RESTARTING:
+        raise Conflict(
+            f"Container {container.id} is restarting, wait until the container is running"
         )
     if state.status != RUNNING:
         raise liveness.NotRunning(container)

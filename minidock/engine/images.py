@@ -11,7 +11,7 @@ from minidock.errors import DataCorrupted, InvalidArgument, NotFound
 from minidock.oci.digest import ChainID, Digest, chain_ids
 from minidock.oci.reference import Reference, parse_reference
 from minidock.progress import Progress
-from minidock.store.containers import PAUSED, RUNNING, ContainerNotFound
+from minidock.store.containers import ContainerNotFound
 from minidock.store.images import ImageEntry, Transaction
 from minidock.store.store import Store
 
@@ -142,8 +142,7 @@ class Images:
             except DataCorrupted:
                 users.append(User(container.id, liveness.monitor_alive(container)))
                 continue
-            running = state.status in (RUNNING, PAUSED) and liveness.init_alive(state)
-            users.append(User(container.id, running))
+            users.append(User(container.id, liveness.lives(container, state)))
         return tuple(users)
 
 

@@ -10,7 +10,7 @@ from minidock.engine.records import networks_of, ports_document
 from minidock.network.ports import PortMapping
 from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
-from minidock.store.containers import PAUSED, RUNNING, Container, ContainerState
+from minidock.store.containers import LIVE, PAUSED, RESTARTING, Container, ContainerState
 from minidock.store.images import ImageEntry, StoredImage
 from minidock.store.store import Store
 
@@ -111,12 +111,12 @@ def container_document(
 
 def state_document(state: ContainerState) -> dict[str, Any]:
     """Return docker's ``State``."""
-    running = state.status in (RUNNING, PAUSED)
+    running = state.status in LIVE
     return {
         "Status": state.status,
-        "Running": running,
+        "Running": running or state.status == RESTARTING,  # so docker says
         "Paused": state.status == PAUSED,
-        "Restarting": False,
+        "Restarting": state.status == RESTARTING,
         "OOMKilled": state.oom_killed,
         "Dead": False,
         "Pid": state.pid if running else 0,

@@ -17,6 +17,7 @@ from minidock.oci.reference import parse_reference
 from minidock.store.containers import (
     DEAD,
     PAUSED,
+    RESTARTING,
     RUNNING,
     Container,
     ContainerNotFound,
@@ -103,7 +104,7 @@ def list_containers(
             view = _container(store, container, state, shown, options.size)
         except ContainerNotFound:
             continue  # removed meanwhile
-        if (everything or view.state in (RUNNING, PAUSED)) and accepts(view):
+        if (everything or view.state in (RUNNING, PAUSED, RESTARTING)) and accepts(view):
             views.append(view)
     views.sort(key=lambda view: -view.created)
     return tuple(views[: options.last or None])

@@ -21,7 +21,7 @@ from minidock.errors import (
     MinidockError,
 )
 from minidock.linux.process_stat import living_since
-from minidock.store.containers import EXITED, PAUSED, RUNNING, Container, ContainerState
+from minidock.store.containers import EXITED, LIVE, RESTARTING, Container, ContainerState
 from minidock.store.unpacked import boot_id
 
 _SIGNAL = r"(?:SIG)?([A-Z]+[0-9]?|[0-9]{1,3})((?<=RTMIN)\+[0-9]+|(?<=RTMAX)-[0-9]+)?"
@@ -82,14 +82,14 @@ def init_alive(state: ContainerState) -> bool:
 
 def monitor_alive(container: Container) -> bool:
     """Tell whether the container's monitor holds its lock."""
-    from minidock.runtime import monitor  # ps of containers that live asks no monitor
+    from minidock.runtime import monitor_lock  # ps of containers that live asks no monitor
 
-    return monitor.is_alive(container.directory)
+    return monitor_lock.is_held(container.directory)
 
 
 def open_init(state: ContainerState) -> int:
     """Return a pidfd of the container's init, or -1 when it is gone."""
-    if state.status not in (RUNNING, PAUSED):
+    if state.status not in LIVE:
         return -1
     try:
         pidfd = os.pidfd_open(state.pid)
@@ -138,7 +138,7 @@ def await_record(container: Container) -> ContainerState:
     pause = 0.001
     while True:
         state = container.state
-        if state.status not in (RUNNING, PAUSED):
+        if state.status not in LIVE:
             return state
         if not monitor_alive(container) or time.monotonic() > deadline:
             return container.state
@@ -176,16 +176,24 @@ def await_monitor(container: Container) -> None:
 
 
 def is_live(container: Container) -> bool:
-    """Tell whether more output may come: the container runs or its end is being recorded."""
+    """Tell whether more output of the container may come."""
     try:
-        state = container.state
+        return lives(container, container.state)
     except MinidockError:
         return False
-    return state.status in (RUNNING, PAUSED) and (init_alive(state) or monitor_alive(container))
+
+
+def lives(container: Container, state: ContainerState) -> bool:
+    """Tell whether a container in `state` runs, is going to, or its end is being recorded."""
+    if state.status == RESTARTING:
+        return monitor_alive(container)
+    return state.status in LIVE and (init_alive(state) or monitor_alive(container))
 
 
 def ended(state: ContainerState) -> ContainerState:
-    """Return `state` for a container whose end nobody recorded."""
+    """Return `state` for a container whose end, or last end, nobody recorded."""
+    if state.status == RESTARTING:
+        return state._replace(status=EXITED)
     return state._replace(status=EXITED, pid=0, exit_code=UNKNOWN_EXIT, finished=time.time())
 
 

@@ -5,8 +5,8 @@ from minidock.config import Config
 from minidock.engine import liveness
 from minidock.errors import DataCorrupted, SystemFailure
 from minidock.store.containers import (
-    PAUSED,
-    RUNNING,
+    LIVE,
+    RESTARTING,
     Container,
     ContainerNotFound,
     ContainerState,
@@ -23,10 +23,10 @@ def reconcile(config: Config, store: Store, container: Container) -> ContainerSt
     """
     try:
         state = container.state
-        if state.status not in (RUNNING, PAUSED) or liveness.init_alive(state):
+        if _is_so(container, state):
             return state
         state = liveness.await_record(container)
-        if state.status not in (RUNNING, PAUSED):
+        if _is_so(container, state):
             return state
     except DataCorrupted:
         # A state is not synced: the power may have gone before it was on disk.
@@ -40,6 +40,13 @@ def reconcile(config: Config, store: Store, container: Container) -> ContainerSt
         return state  # such as a full disk: it has ended all the same
 
 
+def _is_so(container: Container, state: ContainerState) -> bool:
+    """Tell whether there is what `state` says: a process, or a monitor that will start one."""
+    if state.status == RESTARTING:
+        return liveness.monitor_alive(container)
+    return state.status not in LIVE or liveness.init_alive(state)
+
+
 def _record_end(
     config: Config, store: Store, container: Container, state: ContainerState
 ) -> ContainerState:
@@ -48,7 +55,7 @@ def _record_end(
     with container.lock():
         try:
             now = container.state
-            if now.status not in (RUNNING, PAUSED) or liveness.init_alive(now):
+            if _is_so(container, now):
                 return now  # another process was faster
         except DataCorrupted:
             pass

@@ -5,25 +5,28 @@ The methods of `Starter` that take the monitor's part run in the container's mon
 """
 
 import contextlib
+import json
 import os
 import time
 from binascii import crc32
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
-from minidock.engine import devices, isolation, liveness
+from minidock.engine import devices, isolation, liveness, restarts
 from minidock.engine.execution import Security, contained, seccomp_document, security_of
 from minidock.engine.isolation import Joined, host_name
 from minidock.engine.lowers import lowers_of
 from minidock.engine.mount_points import tmpfs_of
 from minidock.engine.records import has_other_runtime, is_limited, publish_of
-from minidock.errors import InvalidArgument, MinidockError, SystemFailure
+from minidock.errors import DataCorrupted, InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
+from minidock.fs.locks import Lock
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities
 from minidock.network import files
 from minidock.network.ports import plan_bindings
+from minidock.oci.descriptor import Platform
 from minidock.oci.manifest import dump_json
 from minidock.oci.runtime import SHM, LinuxDevice, Mount
 from minidock.rootfs import overlay
@@ -32,20 +35,24 @@ from minidock.runtime import (
     cgroups,
     commands,
     console,
+    lifetime,
     monitor,
+    monitor_plan,
     oci_resources,
     spec,
     users,
 )
 from minidock.runtime.child import Stdio
 from minidock.runtime.launch import Bundle, Launched, launch
-from minidock.runtime.logs import LogFile
+from minidock.runtime.log_writer import LogFile
 from minidock.store.chains import copy_metadata
 from minidock.store.containers import (
     CREATED,
     EXITED,
+    RESTARTING,
     RUNNING,
     Container,
+    ContainerNotFound,
     ContainerState,
 )
 from minidock.store.store import Store
@@ -69,8 +76,12 @@ class Starter:
     def __init__(self, config: Config, store: Store, container: Container) -> None:
         self._config = config
         self._store = store
+        self._prepare(container, ContainerState())
+
+    def _prepare(self, container: Container, state: ContainerState) -> None:
+        """Forget what an earlier start has made; `state` is the container's."""
         self._container = container
-        self._state = ContainerState()
+        self._state = state
         self._hierarchies = cgroup_plan.Layout()
         self._reservation: Reservation | None = None
         self._endpoint: Endpoint | None = None
@@ -91,23 +102,32 @@ class Starter:
         """
         container = self._container
         config, host = container.record.config, container.record.host
-        self._state = container.state
-        self._hierarchies = cgroup_plan.discover()
-        if has_other_runtime(self._container.record.host):
-            from minidock.engine import runtimes  # few containers have another runtime
-
-            self._hierarchies = runtimes.layout_of(self._hierarchies)
+        state = container.state._replace(restarts=0, backoff=0.0, stopped=False)
+        self._prepare(container, state)
         logged = host["LogConfig"]["Type"] != "none"
-        plan = monitor.MonitorPlan(
+        plan = monitor_plan.MonitorPlan(
             container=container.id,
             directory=container.directory,
             terminal=bool(config.get("Tty")),
             open_stdin=bool(config.get("OpenStdin")),
             stdin_once=bool(config.get("StdinOnce")),
             log=LogFile(container.log) if logged else None,
-            oom_file=cgroup_plan.oom_file(self._hierarchies, container.id),
+            revive=self._call("revive"),
         )
         return monitor.spawn(plan, self, attach=attached)
+
+    def _call(self, function: str) -> monitor_plan.Call:
+        """Return the call of a function of this module for this container."""
+        config = self._config
+        text = json.dumps(
+            {
+                "id": self._container.id,
+                "root": config.root,
+                "platform": config.platform,
+                "bridge_subnet": config.bridge_subnet,
+            }
+        )
+        return monitor_plan.Call(__name__, function, text)
 
     # In the monitor from here on.
 
@@ -115,6 +135,7 @@ class Starter:
         """Assemble the root, the network's side and the process; leave it waiting."""
         try:
             host = self._container.record.host
+            self._hierarchies = self._layout()
             security = security_of(host, self._store.layout.cache)
             wanted = devices.wanted(host, privileged=security.privileged)
             security = devices.with_rules(security, host, wanted)
@@ -153,6 +174,14 @@ class Starter:
         self._owner = joining.network_owner(self._store, self._container)
         return held.enter_context(joining.opened(self._store, wanted))
 
+    def _layout(self) -> cgroup_plan.Layout:
+        layout = cgroup_plan.discover()
+        if not has_other_runtime(self._container.record.host):
+            return layout
+        from minidock.engine import runtimes  # few containers have another runtime
+
+        return runtimes.layout_of(layout)
+
     def _mount(self, *, nodev: bool) -> int:
         container = self._container
         lowers = lowers_of(self._store, container)
@@ -187,7 +216,9 @@ class Starter:
         group = cgroups.create(plan)
         self._warnings += group.warnings
         self._state = self._state._replace(
-            cgroups=group.paths, devices_enforced=group.devices_enforced
+            cgroups=group.paths,
+            devices_enforced=group.devices_enforced,
+            oom_kills=cgroups.oom_kills(group.paths),
         )
         return group
 
@@ -342,7 +373,7 @@ class Starter:
             own = self._launched.failure()
             raise own or SystemFailure.of("connect the network", e) from e
 
-    def started(self, started: console.Started) -> monitor.Outcome:
+    def started(self, started: console.Started) -> lifetime.Outcome:
         """Record that the container runs."""
         launched = self._launched
         assert launched is started
@@ -358,39 +389,77 @@ class Starter:
             finished=0.0,
         )
         self._container.set_state(self._state)
-        keep = self._reservation.descriptors if self._reservation else ()
-        return monitor.Outcome(keep, self._warnings + launched.warnings)
+        keep = self._reservation.detach() if self._reservation else ()
+        return lifetime.Outcome(keep, self._warnings + launched.warnings)
 
     def failed(self, error: MinidockError) -> None:
         """Take back what a start that failed has made."""
         code = liveness.exit_status_of(error)
-        status = self._state.status if self._state.status in (CREATED, EXITED) else CREATED
+        ran = self._state.status in (EXITED, RESTARTING)
+        status = EXITED if ran else CREATED
         state = self._state._replace(status=status, exit_code=code, error=error.message, pid=0)
-        self._finish(state)
-
-    def exited(self, status: int, oom_killed: bool) -> None:
-        """Record the end and give everything back."""
-        with self._container.lock():
-            state = self._recorded()._replace(
-                status=EXITED,
-                pid=0,
-                exit_code=status,
-                oom_killed=oom_killed,
-                finished=time.time(),
-            )
-            self._finish(state)
-
-    def _recorded(self) -> ContainerState:
-        """Return the state as others have changed it: `update` adds cgroups."""
-        try:
-            return self._container.state
-        except MinidockError:
-            return self._state
-
-    def _finish(self, state: ContainerState) -> None:
         if self._reservation:
             self._reservation.close()
         finish(self._config, self._store, self._container, state)
+
+    def exited(self, status: int) -> float | None:
+        """Record the end and give everything back; return the seconds to the next start."""
+        container = self._container
+        with container.lock():
+            state = self._last_state()
+            state = state._replace(
+                status=EXITED,
+                pid=0,
+                exit_code=status,
+                oom_killed=cgroups.oom_kills(state.cgroups) > state.oom_kills,
+                finished=time.time(),
+            )
+            pause = restarts.pause_after(container.record.host, state)
+            if pause is not None:
+                number = state.restarts + 1
+                state = state._replace(status=RESTARTING, restarts=number, backoff=pause)
+            finish(self._config, self._store, container, state)
+        return pause
+
+    def _last_state(self) -> ContainerState:
+        """Return the state as it is: others pause or stop the container meanwhile."""
+        try:
+            return self._container.state
+        except DataCorrupted:
+            return self._state
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[bool]:
+        """Hold the container's lock, unless a user has taken the restart back."""
+        container = self._container
+        lock = Lock(container.file("lock"))
+        try:
+            while is_restarting(container) and not lock.try_acquire():
+                time.sleep(0.01)  # who holds it may wait for this process to go
+            wanted = is_restarting(container)
+            if wanted:
+                record = self._store.containers.find(container.id)  # `update` changes it
+                self._prepare(record, container.state)
+            yield wanted
+        finally:
+            lock.release()
+
+
+def is_restarting(container: Container) -> bool:
+    """Tell whether the container waits for its next start; it may have been removed."""
+    try:
+        return container.state.status == RESTARTING
+    except ContainerNotFound:
+        return False
+
+
+def revive(text: str) -> Starter:
+    """Return the hooks of the container that `text`, see `Starter`, describes."""
+    value = json.loads(text)
+    platform = Platform(*value["platform"])
+    config = Config(value["root"], platform, bridge_subnet=value["bridge_subnet"])
+    store = Store.open(config.root)
+    return Starter(config, store, store.containers.find(value["id"]))
 
 
 def _limits(host: Mapping[str, Any]) -> cgroup_plan.Limits:

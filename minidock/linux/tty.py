@@ -1,35 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Terminals: raw mode and window size, see termios(3) and ioctl_tty(2)."""
+"""Terminals: raw mode, see termios(3)."""
 
 import contextlib
-import fcntl
-import struct
 import termios
 import tty
 from collections.abc import Iterator
-
-from minidock.values import NamedTuple
-
-
-class WindowSize(NamedTuple):
-    """Size of a terminal in characters; zeros where nobody has set it."""
-
-    rows: int
-    columns: int
-
-
-_WINSIZE = struct.Struct("HHHH")  # rows, columns, and two unused sizes in pixels
-
-
-def window_size(fd: int) -> WindowSize:
-    """Return the size of terminal `fd`; raise OSError (ENOTTY) where it is none."""
-    raw = fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(_WINSIZE.size))
-    return WindowSize(*_WINSIZE.unpack(raw)[:2])
-
-
-def set_window_size(fd: int, size: WindowSize) -> None:
-    """Set the size of terminal `fd`; its foreground process group gets SIGWINCH."""
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, _WINSIZE.pack(*size, 0, 0))
 
 
 @contextlib.contextmanager

@@ -78,6 +78,12 @@ class Reservation:
             return wanted._replace(host_port=held.getsockname()[1])
         raise AssertionError(f"no port in {mapping}")
 
+    def detach(self) -> tuple[int, ...]:
+        """Return the descriptors, which are the caller's from now on, and hold nothing more."""
+        descriptors = tuple(held.detach() for held in self._sockets)
+        self._sockets.clear()
+        return descriptors
+
     def close(self) -> None:
         """Let all ports go; a second call does nothing."""
         while self._sockets:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from minidock.errors import Conflict, MinidockError, SystemFailure, Unavailable
-from minidock.linux.tty import WindowSize, raw_mode, window_size
+from minidock.linux.tty import raw_mode
+from minidock.linux.window import WindowSize, window_size
 from minidock.runtime import channel
 from minidock.runtime.channel import Connection
 from minidock.values import NamedTuple
@@ -110,6 +111,17 @@ def connect(directory: str) -> Connection:
         pass
     connection.close()
     raise NotAttachable("the container is not running")
+
+
+def knock(directory: str) -> None:
+    """Make a monitor that waits look at the state in `directory`.
+
+    Raises:
+        OSError: no monitor listens there.
+    """
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with client, short_path(directory) as path:
+        client.connect(path)
 
 
 @contextlib.contextmanager

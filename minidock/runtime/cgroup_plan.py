@@ -280,19 +280,6 @@ def plan(
     return CgroupPlan(tuple(groups), tuple(warnings))
 
 
-def oom_file(layout: Layout, container_id: str) -> str:
-    """Return the file that counts a container's kills for want of memory; empty if none can.
-
-    It is there if the container's memory is limited, and has a line ``oom_kill N``.
-    """
-    for hierarchy in layout.v1:
-        if "memory" in hierarchy.controllers:
-            return f"{hierarchy.directory}/{_NAME}/{container_id}/memory.oom_control"
-    if layout.unified and "memory" in layout.unified.controllers:
-        return f"{layout.unified.directory}/{_NAME}/{container_id}/memory.events"
-    return ""
-
-
 CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
 _V1_NAMES = {"io": "blkio"}
 _V2_NAMES = {"blkio": "io"}

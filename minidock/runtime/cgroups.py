@@ -258,6 +258,22 @@ def entrances(paths: Sequence[str]) -> tuple[str, ...]:
     )
 
 
+def oom_kills(paths: Sequence[str]) -> int:
+    """Return how many processes of a cgroup were killed for want of memory so far.
+
+    It is the line ``oom_kill`` of ``memory.events`` or, in version 1, ``memory.oom_control``.
+    """
+    for path in paths:
+        for file in ("memory.events", "memory.oom_control"):
+            try:
+                fields = _text(f"{path}/{file}").split()
+            except OSError:
+                continue
+            if "oom_kill" in fields:
+                return int(fields[fields.index("oom_kill") + 1])
+    return 0
+
+
 def freeze(paths: Sequence[str]) -> None:
     """Stop all processes of a cgroup; returns when they are stopped.
 

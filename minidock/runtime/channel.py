@@ -13,7 +13,7 @@ number   kind         direction           payload
 3        RESIZE       client → monitor    rows and columns of the user's terminal, ``!HH``
 4        DETACH       client → monitor    none: the client leaves, the input stays open
 16       STARTED      monitor → client    the program has been executed; JSON list of warnings
-17       FAILED       monitor → client    JSON object: the error, see `pack_error`
+17       FAILED       monitor → client    JSON object: the error, see failures.py
 18       ATTACHED     monitor → client    none: output follows
 19       STDOUT       monitor → client    bytes the program wrote
 20       STDERR       monitor → client    bytes the program wrote
@@ -22,13 +22,11 @@ number   kind         direction           payload
 """
 
 import errno
-import json
-import socket
 import struct
-from typing import Any
 
-from minidock import errors
-from minidock.errors import DataCorrupted, MinidockError, SystemFailure
+from minidock.errors import DataCorrupted
+from minidock.linux import sockets
+from minidock.linux.sockets import Socket
 from minidock.values import NamedTuple
 
 END = 0
@@ -51,9 +49,8 @@ MAX_PAYLOAD = 1 << 16
 SIZE = struct.Struct("!HH")
 STATUS = struct.Struct("!i")
 
-_SEND = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_SEND = sockets.MSG_DONTWAIT | sockets.MSG_NOSIGNAL
 _SEND_BUFFER = 212992  # what net.core.wmem_max allows by default; the kernel doubles it
-_LONGEST_TEXT = 8192
 
 
 class Message(NamedTuple):
@@ -66,8 +63,8 @@ class Message(NamedTuple):
 class Connection:
     """One end of a channel."""
 
-    def __init__(self, channel: socket.socket) -> None:
-        channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    def __init__(self, channel: Socket) -> None:
+        channel.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)
         self._channel = channel
         self._kind = bytearray(1)
         self._payload = bytearray(MAX_PAYLOAD)
@@ -102,7 +99,7 @@ class Connection:
             BlockingIOError: without `wait`, when none is there.
             DataCorrupted: a message longer than the protocol allows.
         """
-        flags = 0 if wait else socket.MSG_DONTWAIT
+        flags = 0 if wait else sockets.MSG_DONTWAIT
         buffers = (self._kind, self._payload)
         while True:
             try:
@@ -112,7 +109,7 @@ class Connection:
                 # The other side went without having read all. What it had sent before can
                 # still be read: the error is reported once.
                 continue
-        if status & socket.MSG_TRUNC:
+        if status & sockets.MSG_TRUNC:
             raise DataCorrupted("a message of the monitor is too long")
         if size == 0:
             return Message(END, self._view[:0])
@@ -121,30 +118,5 @@ class Connection:
 
 def pair() -> tuple[Connection, Connection]:
     """Return both ends of a new channel."""
-    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    one, other = sockets.socketpair(sockets.AF_UNIX, sockets.SOCK_SEQPACKET)
     return Connection(one), Connection(other)
-
-
-def pack_error(error: MinidockError) -> bytes:
-    """Return the payload of FAILED: the kind's name, message, hint, errno, stage and path."""
-    kind = next(c for c in type(error).__mro__ if getattr(errors, c.__name__, None) is c)
-    value: dict[str, Any] = {
-        "kind": kind.__name__,
-        "message": error.message[:_LONGEST_TEXT],
-        "hint": error.hint and error.hint[:_LONGEST_TEXT],
-    }
-    if isinstance(error, SystemFailure):
-        value |= {"errno": error.errno, "stage": error.stage, "path": error.path}
-    return json.dumps(value).encode()
-
-
-def unpack_error(payload: bytes) -> MinidockError:
-    """Return the error that `pack_error` packed; its class is a kind of minidock.errors."""
-    value = json.loads(payload)
-    kind: type[MinidockError] = getattr(errors, value["kind"])
-    if not issubclass(kind, SystemFailure):
-        return kind(value["message"], hint=value["hint"])
-    failure = kind(value["stage"], value["errno"], path=value["path"], hint=value["hint"])
-    failure.message = value["message"]
-    failure.args = (failure.message,)
-    return failure

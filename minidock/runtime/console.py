@@ -10,7 +10,7 @@ import os
 import select
 from typing import Protocol
 
-from minidock.linux.tty import WindowSize, set_window_size
+from minidock.linux.window import WindowSize, set_window_size
 from minidock.runtime.attach import (
     ClientStreams,
     DetachKeys,

@@ -163,7 +163,7 @@ def size_console(launched: Launched, process: Process) -> None:
     """Give the terminal of a process the size that the process is to find."""
     if launched.console < 0 or not any(process.console_size):
         return
-    from minidock.linux.tty import WindowSize, set_window_size  # with a terminal only
+    from minidock.linux.window import WindowSize, set_window_size  # with a terminal only
 
     set_window_size(launched.console, WindowSize(*process.console_size))
 

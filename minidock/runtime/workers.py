@@ -16,7 +16,7 @@ from typing import Any
 from minidock.errors import MinidockError, SystemFailure
 from minidock.fs.atomic import write_all
 from minidock.linux.processes import die_with_parent
-from minidock.runtime.channel import pack_error, unpack_error
+from minidock.runtime.failures import pack_error, unpack_error
 from minidock.values import NamedTuple
 
 Emit = Callable[[list[Any]], None]

@@ -23,6 +23,12 @@ from minidock.store.scratch import scratch
 from minidock.values import NamedTuple
 
 CREATED, RUNNING, PAUSED, EXITED = "created", "running", "paused", "exited"
+RESTARTING = "restarting"
+"""It has ended, and its monitor waits to start it again."""
+
+LIVE = (RUNNING, PAUSED)
+"""With processes."""
+
 DEAD = "dead"
 """Shown for a container whose state can't be read."""
 
@@ -137,7 +143,10 @@ class ContainerState(NamedTuple):
     `pid` is init's, `start_time` its start in clock ticks after boot `boot_id`, which together
     name a process for ever (proc_pid_stat(5), field 22). Times are seconds since the epoch, 0
     for never. `endpoint` is what the network gave, `cgroups` the directories to remove.
-    `devices_enforced` says whether the container's cgroup has rules for devices.
+    `devices_enforced` says whether the container's cgroup has rules for devices. `oom_kills` is
+    what that had counted before this run. `restarts` counts those that its policy made since a
+    user started it, `backoff` is the pause before the last one in seconds. `stopped` says that
+    a user ended it.
     """
 
     status: str = CREATED
@@ -153,6 +162,9 @@ class ContainerState(NamedTuple):
     endpoint: Mapping[str, Any] | None = None
     cgroups: tuple[str, ...] = ()
     devices_enforced: bool = False
+    oom_kills: int = 0
+    backoff: float = 0.0
+    stopped: bool = False
 
     @classmethod
     def from_json(cls, raw: bytes) -> "ContainerState":
@@ -179,7 +191,7 @@ def _is_text(value: object) -> bool:
 
 
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
-    "status": lambda value: value in (CREATED, RUNNING, PAUSED, EXITED),
+    "status": lambda value: value in (CREATED, RUNNING, PAUSED, RESTARTING, EXITED),
     "pid": _is_number,
     "start_time": _is_number,
     "boot_id": _is_text,
@@ -192,6 +204,9 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "endpoint": lambda value: value is None or isinstance(value, dict),
     "cgroups": lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
     "devices_enforced": lambda value: isinstance(value, bool),
+    "oom_kills": _is_number,
+    "backoff": _is_time,
+    "stopped": lambda value: isinstance(value, bool),
 }
 
 

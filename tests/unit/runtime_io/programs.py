@@ -7,12 +7,16 @@ import os
 import pty
 import signal
 import termios
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from minidock.errors import CommandNotFound, MinidockError
 from minidock.runtime.channel import Connection
 from minidock.runtime.console import Started, Stdio
-from minidock.runtime.monitor import MonitorPlan, Outcome, is_alive, spawn
+from minidock.runtime.lifetime import Outcome
+from minidock.runtime.monitor import spawn
+from minidock.runtime.monitor_lock import is_held
+from minidock.runtime.monitor_plan import MonitorPlan
 
 
 class Program:
@@ -100,8 +104,13 @@ class Recorder:
     def failed(self, error: MinidockError) -> None:
         self._step("failed", f"{type(error).__name__} {error}")
 
-    def exited(self, status: int, oom: bool) -> None:
-        self._step("exited", f"{status} {oom}")
+    def exited(self, status: int) -> float | None:
+        self._step("exited", str(status))
+        return None
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[bool]:
+        yield False
 
     def _step(self, name: str, text: str = "") -> None:
         with open(os.path.join(self._directory, name), "w") as file:
@@ -139,4 +148,4 @@ class Box(NamedTuple):
         os.kill(int(self.recorded("started") or "0"), number)
 
     def is_alive(self) -> bool:
-        return is_alive(self.directory)
+        return is_held(self.directory)

@@ -9,7 +9,8 @@ import pytest
 from minidock import errors
 from minidock.runtime import channel
 from minidock.runtime.channel import Connection
-from minidock.runtime.monitor import AlreadyRunning
+from minidock.runtime.failures import pack_error, unpack_error
+from minidock.runtime.monitor_lock import AlreadyRunning
 
 Ends = tuple[Connection, Connection]
 
@@ -82,7 +83,7 @@ KINDS = [k for k in vars(errors).values() if isinstance(k, type)]
 @pytest.mark.parametrize("kind", [k for k in KINDS if not issubclass(k, errors.SystemFailure)])
 def test_error_round_trip(kind: type[errors.MinidockError]) -> None:
     """Every kind of error is rebuilt with its message and hint."""
-    copy = channel.unpack_error(channel.pack_error(kind("it broke", hint="mend it")))
+    copy = unpack_error(pack_error(kind("it broke", hint="mend it")))
     assert type(copy) is kind
     assert (str(copy), copy.message, copy.hint) == ("it broke", "it broke", "mend it")
 
@@ -90,7 +91,7 @@ def test_error_round_trip(kind: type[errors.MinidockError]) -> None:
 def test_system_failure_round_trip() -> None:
     """A system failure keeps its fields."""
     failure = errors.SystemFailure("mount", 2, path="/proc", hint="h")
-    copy = channel.unpack_error(channel.pack_error(failure))
+    copy = unpack_error(pack_error(failure))
     assert isinstance(copy, errors.SystemFailure)
     assert (copy.message, copy.errno, copy.stage, copy.path, copy.hint) == (
         failure.message,
@@ -103,11 +104,11 @@ def test_system_failure_round_trip() -> None:
 
 def test_concrete_error_travels_as_its_kind() -> None:
     """A class that the other side may not know arrives as the kind it derives from."""
-    copy = channel.unpack_error(channel.pack_error(AlreadyRunning("it runs")))
+    copy = unpack_error(pack_error(AlreadyRunning("it runs")))
     assert type(copy) is errors.Conflict
 
 
 def test_endless_message_is_cut() -> None:
     """An error of any length fits a message."""
-    packed = channel.pack_error(errors.NotFound("é" * 1_000_000, hint="x" * 1_000_000))
+    packed = pack_error(errors.NotFound("é" * 1_000_000, hint="x" * 1_000_000))
     assert len(packed) <= channel.MAX_PAYLOAD

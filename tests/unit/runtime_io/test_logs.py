@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidock.runtime.logs import (
-    PIECE,
-    Entry,
-    LogFile,
-    LogWriter,
-    format_time,
-    parse_time,
-    read,
-)
+from minidock.runtime.log_writer import PIECE, LogFile, LogWriter, format_time
+from minidock.runtime.logs import Entry, parse_time, read
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from minidock.runtime.cgroup_plan import (
     Layout,
     Limits,
     Setting,
-    oom_file,
     parse_layout,
     plan,
 )
@@ -238,10 +237,3 @@ def test_hybrid_takes_each_controller_where_it_is():
     assert planned.groups[2].devices == ()
     (warning,) = planned.warnings
     assert "memory limit" in warning
-
-
-def test_where_kills_are_counted():
-    """The file is that of the hierarchy with the memory controller."""
-    assert oom_file(V1, "c") == "/mem/minidock/c/memory.oom_control"
-    assert oom_file(V2, "c") == "/cg/minidock/c/memory.events"
-    assert oom_file(Layout((DEVICES,), Hierarchy("/cg", ("pids",))), "c") == ""
