@@ -143,7 +143,18 @@ _COMPLETION = {
 completion = Group("Generate the autocompletion script for a shell", _COMPLETION)
 container = Group("Manage containers", _CONTAINER)
 image = Group("Manage images", _IMAGE)
-system = Group("Manage minidock", {"info": _INFO})
+system = Group(
+    "Manage minidock",
+    {
+        "info": _INFO,
+        "restore": _entry(
+            "system_restore",
+            "restore",
+            "Start the containers that do not run and whose restart policy wants them to, "
+            "at boot",
+        ),
+    },
+)
 volume = Group("Manage volumes", _VOLUME)
 
 

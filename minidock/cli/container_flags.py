@@ -96,14 +96,7 @@ IGNORED = (
 
 NO_EFFECT_YET = (
     "--cgroup-parent",
-    "--health-cmd",
-    "--health-interval",
-    "--health-retries",
-    "--health-start-interval",
-    "--health-start-period",
-    "--health-timeout",
     "--init",
-    "--log-opt",
 )
 """Flags that are read and stored, and that nothing obeys yet."""
 
@@ -134,7 +127,7 @@ _FLAGS = (
     value(
         "--log-driver",
         default="json-file",
-        help="Logging driver for the container (json-file, none)",
+        help="Logging driver for the container (json-file, local, none)",
     ),
     values("--log-opt", type=PAIR, help="Log driver options"),
     values(

@@ -26,6 +26,7 @@ _FIELDS = {
     "Ports": "PORTS",
     "State": "STATE",
     "Status": "STATUS",
+    "HealthStatus": "HEALTH STATUS",
     "Size": "SIZE",
     "Labels": "LABELS",
     "Mounts": "MOUNTS",
@@ -112,6 +113,7 @@ def _row(view: ContainerView, now: float, *, full: bool) -> dict[str, Any]:
         "Ports": describe(view.ports, view.exposed),
         "State": view.state,
         "Status": status_text(view, now),
+        "HealthStatus": view.health,
         "Size": _size(view),
         "Labels": labels_text(view.labels),
         "Mounts": ",".join(m if full else ellipsis(m, _MOUNT_WIDTH) for m in view.mounts),
@@ -127,11 +129,19 @@ def _image(view: ContainerView, *, full: bool) -> str:
     return view.image
 
 
+_HEALTH = {
+    "none": "",
+    "starting": " (health: starting)",
+    "healthy": " (healthy)",
+    "unhealthy": " (unhealthy)",
+}
+
+
 def status_text(view: ContainerView, now: float) -> str:
     """Return the STATUS column at the time `now`: ``Up 5 minutes``, ``Exited (0) ...``."""
     match view.state:
         case "running":
-            return f"Up {human_duration(max(now - view.started, 0))}"
+            return f"Up {human_duration(max(now - view.started, 0))}{_HEALTH[view.health]}"
         case "paused":
             return f"Up {human_duration(max(now - view.started, 0))} (Paused)"
         case "restarting":

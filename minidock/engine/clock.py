@@ -25,6 +25,22 @@ def exact_rfc3339(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f"{fraction}Z"
 
 
+def go_duration(seconds: float) -> str:
+    """Return a duration as Go writes it.
+
+    >>> go_duration(30), go_duration(0.25), go_duration(90), go_duration(3600.5)
+    ('30s', '250ms', '1m30s', '1h0m0.5s')
+    """
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.6g}ms"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    text = f"{rest:.9f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
 def parse_rfc3339(text: str) -> float:
     """Return the seconds since the epoch; 0 for a text that is no time, or before the epoch."""
     match = re.fullmatch(_TIME, text)

@@ -47,6 +47,7 @@ from minidock.engine.views import (
 from minidock.errors import (
     Conflict,
     InvalidArgument,
+    MinidockError,
     SystemFailure,
     Unsupported,
 )
@@ -113,7 +114,7 @@ class Containers:
                 f"network {options.network} not found",
                 hint="there are bridge, host, none and container:NAME",
             )
-        _check(options)
+        _check(options, progress)
         if options.runtime not in ("", DEFAULT_RUNTIME):
             from minidock.engine import runtimes  # few containers have another runtime
 
@@ -210,6 +211,20 @@ class Containers:
             raise Conflict("cannot start a paused container, try unpause instead")
         if state.status not in (RUNNING, RESTARTING):
             self._start(container, None, progress)
+
+    def due_at_boot(self) -> tuple[str, ...]:
+        """Return the names of the containers to start after the machine has been started.
+
+        They are those that have run, do not now, and whose restart policy asks for it; in the
+        order in which they were made.
+        """
+        due = []
+        for container in self._store.containers.all():
+            with contextlib.suppress(MinidockError):  # removed meanwhile, or damaged
+                state = reconcile(self._config, self._store, container)
+                if restarts.is_due_at_boot(container.record.host, state):
+                    due.append((container.record.created, container.name))
+        return tuple(name for _, name in sorted(due))
 
     def start_attached(
         self, name: str, streams: Streams, progress: Progress = ignore
@@ -547,14 +562,20 @@ def _thaw(state: ContainerState) -> None:
         cgroups.thaw(state.cgroups)
 
 
-def _check(options: CreateOptions) -> None:
+def _check(options: CreateOptions, progress: Progress) -> None:
     """Refuse what could only fail at the start; make the missing sources of ``-v``.
+
+    `progress` is told of what could be done in part only.
 
     Raises:
         InvalidSignal, UnknownCapability, InvalidArgument
     """
     if options.stop_signal:
         liveness.parse_signal(options.stop_signal)
+    from minidock.engine import log_config  # it knows of the monitor: only create
+
+    if warning := log_config.check(options.log_driver, options.log_options):
+        progress(Warned(warning))
     from minidock.engine.execution import check_security  # the filter's compiler: only create
 
     check_security(options.cap_add, options.cap_drop, options.security_opt)

@@ -44,7 +44,7 @@ def execute(
         )
     if state.status != RUNNING:
         raise liveness.NotRunning(container)
-    process = _process(store, container, state, options)
+    process = process_of(store, container, state, options)
     target = enter.Target(state.pid, state.start_time)
     try:
         if options.detach:
@@ -55,9 +55,10 @@ def execute(
         raise SystemFailure.of("exec", e) from e
 
 
-def _process(
+def process_of(
     store: Store, container: Container, state: ContainerState, options: ExecOptions
 ) -> enter.EnterProcess:
+    """Return the process that `options` ask for in a container in `state`."""
     config, host = container.record.config, container.record.host
     security = security_of(host, store.layout.cache, privileged=options.privileged)
     security = contained(security, devices_enforced=state.devices_enforced)

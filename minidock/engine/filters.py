@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from minidock.engine.clock import parse_rfc3339
+from minidock.engine.health import STATES as HEALTH_STATES
 from minidock.engine.options import Filters, ListImages
 from minidock.engine.resolve import resolve
 from minidock.engine.views import ContainerView, ImageView, VolumeView
@@ -52,11 +53,15 @@ def container_filter(filters: Filters, store: Store) -> Callable[[ContainerView]
         "volume": lambda view, value: value in (*view.mounts, *view.destinations),
         "publish": _publishes,
         "expose": _exposes,
+        "health": lambda view, value: view.health == value,
     }
     grouped = _grouped(filters, tests)
     for value in grouped.get("status", ()):
         if value not in STATES:
             raise InvalidFilter(f"status={value}")
+    for value in grouped.get("health", ()):
+        if value not in HEALTH_STATES:
+            raise InvalidArgument(f"unrecognized filter value for health: {value}")
     for value in (*grouped.get("before", ()), *grouped.get("since", ())):
         created(value)  # tell now if there is no such container
     return lambda view: all(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidock.engine.clock import ZERO, rfc3339
+from minidock.engine.health import health_document, health_of
 from minidock.engine.mount_points import mount_points
 from minidock.engine.records import networks_of, ports_document
 from minidock.network.ports import PortMapping
@@ -84,7 +85,7 @@ def container_document(
         "Created": rfc3339(record.created),
         "Path": args[0] if args else "",
         "Args": args[1:],
-        "State": state_document(state),
+        "State": state_document(state) | _health(container, state),
         "Image": record.image_id,
         "ResolvConfPath": owner.file("resolv.conf"),
         "HostnamePath": owner.file("hostname"),
@@ -107,6 +108,11 @@ def container_document(
         "Config": config,
         "NetworkSettings": _network(container, state, ports),
     }
+
+
+def _health(container: Container, state: ContainerState) -> dict[str, Any]:
+    health = health_of(container, state)
+    return {"Health": health_document(health)} if health else {}
 
 
 def state_document(state: ContainerState) -> dict[str, Any]:

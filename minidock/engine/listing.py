@@ -4,6 +4,7 @@
 from minidock.config import Config
 from minidock.engine.clock import parse_rfc3339
 from minidock.engine.filters import container_filter, image_filter
+from minidock.engine.health import NONE, health_of
 from minidock.engine.inspect import size_of
 from minidock.engine.mount_points import VOLUME, mount_points
 from minidock.engine.options import ListContainers, ListImages
@@ -132,6 +133,7 @@ def _container(
     exposed = [p for p in config.get("ExposedPorts") or () if p not in taken]
     live = state.status in (RUNNING, PAUSED)
     points = mount_points(record)
+    health = health_of(container, state)
     size_rw, size_root = _sizes(store, container) if size else (-1, -1)
     return ContainerView(
         container.id,
@@ -153,6 +155,7 @@ def _container(
         size_root,
         tuple(point.destination for point in points),
         sum(point.type == VOLUME for point in points),
+        health.status if health else NONE,
     )
 
 

@@ -5,7 +5,6 @@ The methods of `Starter` that take the monitor's part run in the container's mon
 """
 
 import contextlib
-import json
 import os
 import time
 from binascii import crc32
@@ -13,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
-from minidock.engine import devices, isolation, liveness, restarts
+from minidock.engine import devices, isolation, liveness, log_config, restarts
 from minidock.engine.execution import Security, contained, seccomp_document, security_of
 from minidock.engine.isolation import Joined, host_name
 from minidock.engine.lowers import lowers_of
 from minidock.engine.mount_points import tmpfs_of
+from minidock.engine.place import Place
 from minidock.engine.records import has_other_runtime, is_limited, publish_of
 from minidock.errors import DataCorrupted, InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
@@ -26,7 +26,6 @@ from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities
 from minidock.network import files
 from minidock.network.ports import plan_bindings
-from minidock.oci.descriptor import Platform
 from minidock.oci.manifest import dump_json
 from minidock.oci.runtime import SHM, LinuxDevice, Mount
 from minidock.rootfs import overlay
@@ -44,7 +43,6 @@ from minidock.runtime import (
 )
 from minidock.runtime.child import Stdio
 from minidock.runtime.launch import Bundle, Launched, launch
-from minidock.runtime.log_writer import LogFile
 from minidock.store.chains import copy_metadata
 from minidock.store.containers import (
     CREATED,
@@ -104,30 +102,18 @@ class Starter:
         config, host = container.record.config, container.record.host
         state = container.state._replace(restarts=0, backoff=0.0, stopped=False)
         self._prepare(container, state)
-        logged = host["LogConfig"]["Type"] != "none"
+        place = Place.of(self._config, container)
         plan = monitor_plan.MonitorPlan(
             container=container.id,
             directory=container.directory,
             terminal=bool(config.get("Tty")),
             open_stdin=bool(config.get("OpenStdin")),
             stdin_once=bool(config.get("StdinOnce")),
-            log=LogFile(container.log) if logged else None,
-            revive=self._call("revive"),
+            log=log_config.log_file(container.log, host),
+            revive=monitor_plan.Call(__name__, revive.__name__, place.to_json()),
+            probe=_probe(config, place),
         )
         return monitor.spawn(plan, self, attach=attached)
-
-    def _call(self, function: str) -> monitor_plan.Call:
-        """Return the call of a function of this module for this container."""
-        config = self._config
-        text = json.dumps(
-            {
-                "id": self._container.id,
-                "root": config.root,
-                "platform": config.platform,
-                "bridge_subnet": config.bridge_subnet,
-            }
-        )
-        return monitor_plan.Call(__name__, function, text)
 
     # In the monitor from here on.
 
@@ -454,12 +440,22 @@ def is_restarting(container: Container) -> bool:
 
 
 def revive(text: str) -> Starter:
-    """Return the hooks of the container that `text`, see `Starter`, describes."""
-    value = json.loads(text)
-    platform = Platform(*value["platform"])
-    config = Config(value["root"], platform, bridge_subnet=value["bridge_subnet"])
-    store = Store.open(config.root)
-    return Starter(config, store, store.containers.find(value["id"]))
+    """Return the hooks of the container that `text`, a place, names."""
+    return Starter(*Place.from_json(text).open())
+
+
+def _probe(config: Mapping[str, Any], place: Place) -> monitor_plan.Probe | None:
+    """Return what the monitor does for the health of a container with docker's Config."""
+    if not config.get("Healthcheck"):
+        return None
+    from minidock.engine import health  # few containers have a check
+
+    plan = health.plan_of(config)
+    if plan is None:
+        return None
+    call = monitor_plan.Call("minidock.engine.health_check", "main", place.to_json())
+    first = plan.pause(health.STARTING, 0.0)
+    return monitor_plan.Probe(call, first, plan.interval, plan.start_interval)
 
 
 def _limits(host: Mapping[str, Any]) -> cgroup_plan.Limits:

@@ -43,10 +43,11 @@ class HistoryView(NamedTuple):
 class ContainerView(NamedTuple):
     """One row of ``ps``.
 
-    `state` is created, running, paused, exited, dead or removing. `ports` are the published
-    ones, `exposed` (``53/udp``) the rest. `size_rw` and `size_root` are -1 when not asked for.
-    `started` and `finished` are 0 when that did not happen. `mounts` are names of volumes and
-    the host's paths, `destinations` the places of both in the container.
+    `state` is created, running, paused, restarting, exited, dead or removing. `ports` are the
+    published ones, `exposed` (``53/udp``) the rest. `size_rw` and `size_root` are -1 when not
+    asked for. `started` and `finished` are 0 when that did not happen. `mounts` are names of
+    volumes and the host's paths, `destinations` the places of both in the container. `health`
+    is starting, healthy, unhealthy, or none for a container without a check.
     """
 
     id: str
@@ -68,6 +69,7 @@ class ContainerView(NamedTuple):
     size_root: int = -1
     destinations: tuple[str, ...] = ()
     local_volumes: int = 0
+    health: str = "none"
 
 
 class VolumeView(NamedTuple):
