@@ -63,6 +63,12 @@ class Retrying(NamedTuple):
     delay: float
 
 
+class Copying(NamedTuple):
+    """`done` bytes of a copy have passed, counted as in a tar."""
+
+    done: int
+
+
 class Warned(NamedTuple):
     """Something is not as asked; the work goes on."""
 
@@ -78,6 +84,7 @@ Event = (
     | LayerExtracting
     | LayerDone
     | Retrying
+    | Copying
     | Warned
 )
 

@@ -27,6 +27,11 @@ _ATTACH = _entry(
     "Attach local standard input, output, and error streams to a running container",
 )
 _COMMIT = _entry("container_commit", "commit", "Create a new image from a container's changes")
+_CP = _entry(
+    "container_copy",
+    "cp",
+    "Copy files/folders between a container and the local filesystem",
+)
 _CREATE = _entry("container_run", "create", "Create a new container")
 _DIFF = _entry(
     "container_show",
@@ -79,6 +84,7 @@ def _alias(entry: Entry) -> Entry:
 _CONTAINER = {
     "attach": _ATTACH,
     "commit": _COMMIT,
+    "cp": _CP,
     "create": _CREATE,
     "diff": _DIFF,
     "exec": _EXEC,
@@ -178,6 +184,7 @@ _TABLE = {
     "volume": _group("volume", "Manage volumes"),
     "attach": _ATTACH,
     "commit": _COMMIT,
+    "cp": _CP,
     "create": _CREATE,
     "diff": _DIFF,
     "history": _HISTORY,

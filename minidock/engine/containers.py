@@ -18,6 +18,7 @@ from minidock.engine.names import random_name
 from minidock.engine.options import (
     BindMount,
     CommitOptions,
+    CopyOptions,
     CreateOptions,
     ExecOptions,
     ListContainers,
@@ -70,7 +71,9 @@ from minidock.store.images import StoredImage
 from minidock.store.store import Store
 
 if TYPE_CHECKING:
+    from minidock.engine.copy import Files
     from minidock.engine.stats import Sampler
+    from minidock.oci.content import Reader, Writer
     from minidock.runtime.channel import Connection
 
 STOP_TIMEOUT = 10
@@ -524,6 +527,53 @@ class Containers:
         container = self._store.containers.find(name)
         lowers = lowers_of(self._store, container)
         return tuple(ChangeView(*change) for change in changes(container.upper, lowers))
+
+    def copy_out(
+        self,
+        name: str,
+        path: str,
+        target: "str | Writer",
+        options: CopyOptions,
+        progress: Progress = ignore,
+    ) -> int:
+        """Copy `path` of a container to a path of the host (absolute), or as a tar to a writer.
+
+        Return the bytes that the tar has. Raises: see engine/copy.py.
+        """
+        from minidock.engine import copy  # only cp needs it
+
+        with self._files(name) as files:
+            if isinstance(target, str):
+                return copy.copy_out(files, path, target, options, progress)
+            return copy.write_archive(files, path, target, options, progress)
+
+    def copy_in(
+        self,
+        name: str,
+        source: "str | Reader",
+        path: str,
+        options: CopyOptions,
+        progress: Progress = ignore,
+    ) -> int:
+        """Copy a path of the host (absolute), or what a tar holds, to `path` of a container.
+
+        Return the bytes that the tar has. Raises: see engine/copy.py.
+        """
+        from minidock.engine import copy  # only cp needs it
+
+        with self._files(name) as files:
+            if isinstance(source, str):
+                return copy.copy_in(files, source, path, options, progress)
+            return copy.read_archive(files, source, path, options, progress)
+
+    @contextlib.contextmanager
+    def _files(self, name: str) -> "Iterator[Files]":
+        from minidock.engine.copy import Files  # only cp needs it
+        from minidock.engine.files import opened  # only cp needs it
+
+        container, state = self._find(name)
+        with opened(self._store, container, state) as root:
+            yield Files(root, name, container.record.config.get("User", ""))
 
     def commit(self, name: str, options: CommitOptions) -> Digest:
         """Make an image of a container, paused meanwhile if asked; return the image's id.

@@ -249,6 +249,17 @@ class CommitOptions(NamedTuple):
     pause: bool = True
 
 
+class CopyOptions(NamedTuple):
+    """How files are copied into or out of a container.
+
+    `archive` is docker's ``-a``: what comes out keeps its owners, what goes in belongs to the
+    container's user if it has one. `follow_link` copies what a link leads to.
+    """
+
+    archive: bool = False
+    follow_link: bool = False
+
+
 class LogOptions(NamedTuple):
     """Which lines of a container's log; times are seconds since the epoch.
 

@@ -132,7 +132,7 @@ class Starter:
             self._warnings += left_out
             nodev = not group.devices_enforced and not security.privileged
             with contextlib.ExitStack() as held:
-                root = self._mount(nodev=nodev)
+                root = mount_root(self._store, self._container, self._state, nodev=nodev)
                 held.callback(os.close, root)
                 joined = self._join(held)
                 self._prepare_network()
@@ -167,25 +167,6 @@ class Starter:
         from minidock.engine import runtimes  # few containers have another runtime
 
         return runtimes.layout_of(layout)
-
-    def _mount(self, *, nodev: bool) -> int:
-        container = self._container
-        lowers = lowers_of(self._store, container)
-        if self._state.started == 0:
-            lowers = self._with_places(lowers)
-            # Overlayfs shows the topmost directory's metadata: that of / comes from the upper.
-            copy_metadata(lowers[0], container.upper)
-        plan = overlay.plan(lowers, container.upper, container.work)
-        return overlay.mount(plan, nodev=nodev)
-
-    def _with_places(self, lowers: tuple[str, ...]) -> tuple[str, ...]:
-        container = self._container
-        if not container.record.mounts and not container.record.host["Tmpfs"]:
-            return lowers
-        from minidock.engine import mounting  # only containers with mounts need it
-
-        mounting.make_places(self._store, container, lowers)
-        return lowers_of(self._store, container)
 
     def _make_cgroup(self, security: Security) -> cgroups.Cgroup:
         plan = cgroup_plan.plan(
@@ -464,6 +445,30 @@ def _limits(host: Mapping[str, Any]) -> cgroup_plan.Limits:
     from minidock.engine.resources import limits_of  # most containers have no limits
 
     return limits_of(host)
+
+
+def mount_root(
+    store: Store, container: Container, state: ContainerState, *, nodev: bool
+) -> int:
+    """Return a descriptor of the container's root, a detached mount; raise SystemFailure."""
+    lowers = lowers_of(store, container)
+    if state.started == 0:
+        lowers = _with_places(store, container, lowers)
+        # Overlayfs shows the topmost directory's metadata: that of / comes from the upper.
+        copy_metadata(lowers[0], container.upper)
+    plan = overlay.plan(lowers, container.upper, container.work)
+    return overlay.mount(plan, nodev=nodev)
+
+
+def _with_places(
+    store: Store, container: Container, lowers: tuple[str, ...]
+) -> tuple[str, ...]:
+    if not container.record.mounts and not container.record.host["Tmpfs"]:
+        return lowers
+    from minidock.engine import mounting  # only containers with mounts need it
+
+    mounting.make_places(store, container, lowers)
+    return lowers_of(store, container)
 
 
 def finish(config: Config, store: Store, container: Container, state: ContainerState) -> None:

@@ -73,6 +73,15 @@ class RootedDir:
                     raise
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
+    def path_of(self, fd: int) -> str:
+        """Return where in the root an open directory is, without links or a leading slash.
+
+        Raises OSError.
+        """
+        top = os.readlink(f"/proc/self/fd/{self.fd}")
+        whole = os.readlink(f"/proc/self/fd/{fd}")
+        return whole.removeprefix(top).strip("/")
+
     def read_small(self, path: str) -> bytes | None:
         """Return the regular file `path`, None if there is none.
 

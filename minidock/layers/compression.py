@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed streams: gzip (RFC 1952) and zstd (RFC 8878), both ways.
+"""Compressed streams: gzip (RFC 1952) and zstd (RFC 8878), both ways; bzip2 and xz are read.
 
 What a stream is compressed with is read off its first bytes, since registries label layers
 wrongly. A stream that ends early, fails its checksum or goes on with foreign bytes is an error,
@@ -7,6 +7,7 @@ never a short result. Memory stays bounded whatever the input claims.
 """
 
 import zlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from minidock.errors import DataCorrupted, InvalidArgument
@@ -29,6 +30,9 @@ _WRITE = 256 << 10
 _HEAD = 512  # one tar header, enough to tell a tar by its magic
 
 GZIP_MAGIC = b"\x1f\x8b"
+BZIP2_MAGIC = b"BZh"
+XZ_MAGIC = b"\xfd7zXZ\x00"
+_XZ_MEMORY = 256 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after a first byte of 0x50 to 0x5f
 _ZSTD_WINDOW = 128 << 20
@@ -70,6 +74,27 @@ def decompress(source: Reader, compression: str) -> Reader:
     if compression != "plain" and not _is_tar(head):
         raise CorruptArchive(f"a stream said to be {compression} is not, and is no tar either")
     return whole
+
+
+def decompress_any(source: Reader) -> Reader:
+    """Return a reader of `source`, whatever it is compressed with: also bzip2 and xz.
+
+    The standard library decompresses, in this process; what is none of these is plain.
+    """
+    head = _head(source)
+    whole = _Rewound(head, source)
+    if head.startswith(BZIP2_MAGIC):
+        import bz2  # only archives of users are compressed so
+
+        return _StreamReader(whole, "bzip2", bz2.BZ2Decompressor, OSError)
+    if head.startswith(XZ_MAGIC):
+        import lzma  # only archives of users are compressed so
+
+        def new() -> lzma.LZMADecompressor:
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY)
+
+        return _StreamReader(whole, "xz", new, lzma.LZMAError)
+    return decompress(whole, "plain")
 
 
 def compress(out: Writer, compression: str, level: int | None = None) -> Compressor:
@@ -160,6 +185,48 @@ class _GzipReader:
                 return False
         self._input = rest
         self._member = _fast.decompressobj(_GZIP)
+        return True
+
+
+class _StreamReader:
+    """Streams one after the other and zeros, by a decompressor of the standard library."""
+
+    def __init__(
+        self, source: Reader, name: str, new: Callable[[], Any], error: type[Exception]
+    ) -> None:
+        self._source = source
+        self._name = name
+        self._new = new
+        self._error = error
+        self._input = b""
+        self._stream = new()
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            while not self._stream.eof or self._next_stream():
+                if data := self._decompress(size):
+                    return data
+        except self._error as e:
+            raise CorruptArchive(f"{self._name}: {str(e).lower()}") from e
+        return b""
+
+    def _decompress(self, size: int) -> bytes:
+        if not self._input and self._stream.needs_input:
+            self._input = self._source.read(_READ)
+            if not self._input:
+                raise CorruptArchive(f"{self._name}: the stream is cut short")
+        data: bytes = self._stream.decompress(self._input, size)
+        self._input = b""  # the decompressor keeps what it has not used
+        return data
+
+    def _next_stream(self) -> bool:
+        rest: bytes = self._stream.unused_data
+        while not (rest := rest.lstrip(b"\0")):
+            rest = self._source.read(_READ)
+            if not rest:
+                return False
+        self._input = rest
+        self._stream = self._new()
         return True
 
 

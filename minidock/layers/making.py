@@ -110,12 +110,10 @@ class Parents:
                 raise
         fd = self._root.open(path, _PARENT)
         try:
-            whole = os.readlink(f"/proc/self/fd/{fd}")
-            top = os.readlink(f"/proc/self/fd/{self._root.fd}")
+            return fd, self._root.path_of(fd)
         except OSError:
             os.close(fd)
             raise
-        return fd, whole.removeprefix(top).removeprefix("/")
 
 
 class Maker:

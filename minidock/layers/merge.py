@@ -6,6 +6,7 @@ resolved anew inside the root, and what was made is spoken to by its descriptor:
 names in the tree gets the entries somewhere else in it, and never outside.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from minidock.layers.making import (
 )
 from minidock.layers.reading import Pieces
 from minidock.layers.tree import Entries
+from minidock.linux.openat import RESOLVE_WITHIN_MOUNT, openat2
 from minidock.values import NamedTuple
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -147,8 +149,7 @@ class _Tree(Maker):
 
     def _clear(self, place: Place) -> None:
         try:
-            status = os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode):
+            if _is_directory(place):
                 raise CannotOverwrite(
                     f'cannot overwrite directory "{self._shown(place.path)}" with '
                     f'non-directory "{self._target.shown}"'
@@ -190,6 +191,25 @@ class _Tree(Maker):
             self._make_hard_link(source, name, place._replace(directory=directory))
         finally:
             os.close(directory)
+
+
+def _is_directory(place: Place) -> bool:
+    """Tell whether a directory is in the way; raise OSError, EBUSY for a mount point.
+
+    To remove what another mount namespace has mounted on would succeed, and unmount it there.
+    """
+    try:
+        fd = openat2(
+            place.directory, place.name, os.O_PATH | os.O_NOFOLLOW, 0, RESOLVE_WITHIN_MOUNT
+        )
+    except OSError as e:
+        if e.errno != errno.EXDEV:
+            raise
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from e
+    try:
+        return stat.S_ISDIR(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
 
 
 def _owned(entry: tar.Entry, owner: tuple[int, int] | None) -> tar.Entry:

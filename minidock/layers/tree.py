@@ -19,6 +19,7 @@ from minidock.oci.content import Writer
 Entries = Iterator[tuple[tar.Entry, Pieces]]
 """Entries with their data, which are to be taken before the next one."""
 
+_NANO = 1_000_000_000
 _LEAF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -38,10 +39,14 @@ def entries(top: int, name: str, is_hidden: Callable[[int, str], bool]) -> Entri
 
 
 def write_tree(found: Entries, out: Writer) -> None:
-    """Write entries to `out` as a whole tar."""
+    """Write entries to `out` as a whole tar.
+
+    Times are of whole seconds, as docker has them: a fraction would cost each entry a kilobyte.
+    """
     archive = tar.ArchiveWriter(out)
     for entry, data in found:
-        archive.add(entry, whole(data, entry.size))
+        second = entry.mtime_ns // _NANO * _NANO
+        archive.add(entry._replace(mtime_ns=second), whole(data, entry.size))
     archive.close()
 
 

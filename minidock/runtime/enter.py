@@ -21,7 +21,7 @@ from typing import Never
 from minidock.errors import Conflict, SystemFailure
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities, namespaces
-from minidock.linux.process_stat import start_time
+from minidock.linux.process_stat import living_since, start_time
 from minidock.oci.runtime import Capabilities, Process, Rlimit
 from minidock.runtime import child, commands, messages, users
 from minidock.runtime.child import Channel, Stdio
@@ -177,6 +177,24 @@ def _open_target(target: Target) -> int:
         os.close(pidfd)
         raise NotRunning("the container is not running")
     return pidfd
+
+
+def open_root(target: Target) -> RootedDir:
+    """Return the root of a running container, with all that is mounted in it.
+
+    Raises:
+        NotRunning: it has ended.
+        SystemFailure: its root can't be opened.
+    """
+    pidfd = _open_target(target)
+    try:
+        root = _open_root(target)
+        if living_since(target.pid) == target.start_time:
+            return root
+        root.close()  # the pid may have been another's by then
+    finally:
+        os.close(pidfd)
+    raise NotRunning("the container is not running")
 
 
 def _open_root(target: Target) -> RootedDir:

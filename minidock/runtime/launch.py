@@ -35,7 +35,12 @@ Describe = Callable[[Record], MinidockError]
 
 
 class MissingSource(InvalidArgument):
-    """A bind mount's path does not exist on the host."""
+    """A bind mount's path does not exist on the host; the text is docker's."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f'invalid mount config for type "bind": bind source path does not exist: {path}'
+        )
 
 
 class NotWaiting(Conflict):
@@ -410,10 +415,7 @@ def _open_sources(
         try:
             prepared[index] = open_source(step, trees.get(step.source, -1))
         except FileNotFoundError as e:
-            raise MissingSource(
-                'invalid mount config for type "bind": bind source path does not exist: '
-                + step.source
-            ) from e
+            raise MissingSource(step.source) from e
         except OSError as e:
             raise SystemFailure.of("open the bind mount", e) from e
         opened.callback(os.close, prepared[index])

@@ -1,14 +1,17 @@
 """Streams are recognised, checked to their last byte, and reproducible."""
 
+import bz2
 import gzip
 import io
+import lzma
 import zlib
+from functools import partial
 
 import pytest
 import zstandard
 
 from minidock.layers import compression
-from minidock.layers.compression import CorruptArchive, compress, decompress
+from minidock.layers.compression import CorruptArchive, compress, decompress, decompress_any
 
 DATA = bytes(range(256)) * 3000
 ZSTD = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(DATA)
@@ -143,3 +146,24 @@ def test_gzip_names_no_file_and_no_time():
     stream.close()
     assert out.getvalue()[3:8] == bytes(5)
     assert gzip.decompress(out.getvalue()) == DATA
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, gzip.compress, bytes])
+@pytest.mark.parametrize("size", [1, 4096])
+def test_archives_of_users_come_in_any_format(pack, size):
+    """bzip2 and xz are read too, several streams in a row and zeros behind them."""
+    streams = 1 if pack is bytes else 2
+    data = pack(DATA) * streams + bytes(0 if pack is bytes else 8)
+    reader = decompress_any(Dribble(data, size))
+    assert b"".join(iter(lambda: reader.read(1 << 20), b"")) == DATA * streams
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_damaged_archives_of_users_are_errors(pack):
+    """Cut short, changed, or followed by foreign bytes: never a short result."""
+    data = pack(DATA)
+    changed = bytearray(data)
+    changed[len(data) // 2] ^= 0xFF
+    for bad in (data[:-1], data[: len(data) // 2], bytes(changed), data + b"foreign"):
+        with pytest.raises(CorruptArchive):
+            b"".join(iter(partial(decompress_any(io.BytesIO(bad)).read, 1 << 20), b""))
