@@ -18,6 +18,7 @@ ends look at the kinds only.
     ├── SystemFailure          a system call refused: errno, path and stage
     ├── CommandNotFound        the container's command does not exist     (exit status 127)
     ├── CommandNotExecutable   it exists and can't be executed            (exit status 126)
+    ├── Disconnected           the user's side of a session is gone       (exit status 1)
     └── Cancelled              the user interrupted                       (exit status 130)
 """
 
@@ -98,6 +99,10 @@ class CommandNotFound(MinidockError):
 
 class CommandNotExecutable(MinidockError):
     """The container's command can't be executed."""
+
+
+class Disconnected(MinidockError):
+    """The user's streams have ended before the program, which goes on without them."""
 
 
 class Cancelled(MinidockError):

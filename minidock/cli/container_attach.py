@@ -4,11 +4,16 @@
 from minidock.cli.command import command
 from minidock.cli.failures import Refused
 from minidock.cli.flags import switch, value
-from minidock.cli.output import each, err, printable
+from minidock.cli.output import each, err, printable, report
 from minidock.cli.session import Session
 from minidock.cli.streams import Wanted, open_streams
-from minidock.engine.options import Streams
-from minidock.errors import InvalidArgument, MinidockError
+from minidock.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    InvalidArgument,
+    MinidockError,
+)
+from minidock.runtime.streams import Streams
 
 _KEYS_HELP = "Override the key sequence for detaching a container"
 
@@ -92,7 +97,11 @@ def _start_attached(
     streams = _streams(
         session, name, stdin=interactive, detach_keys=detach_keys, sig_proxy=True
     )
-    return session.engine.containers.start_attached(name, streams).status or 0
+    try:
+        return session.engine.containers.start_attached(name, streams).status or 0
+    except (CommandNotFound, CommandNotExecutable) as e:
+        report(e)  # 126 and 127 are statuses of `run` and `exec` only
+        return 1
 
 
 def _streams(
@@ -102,6 +111,6 @@ def _streams(
     attach = {"stdout", "stderr"}
     if stdin and config["OpenStdin"]:
         attach.add("stdin")
-    return open_streams(
-        session, Wanted(frozenset(attach), config["Tty"], detach_keys, sig_proxy)
-    )
+    # Unlike with `run`, a terminal's keys are all that is passed on, as docker has it.
+    forward = sig_proxy and not config["Tty"]
+    return open_streams(session, Wanted(frozenset(attach), config["Tty"], detach_keys, forward))

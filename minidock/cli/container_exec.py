@@ -4,13 +4,15 @@
 from typing import Any
 
 from minidock.cli.command import command
-from minidock.cli.failures import Refused
+from minidock.cli.failures import Refused, StdoutClosed
 from minidock.cli.flags import switch, value, values
 from minidock.cli.kvfiles import read_environment
 from minidock.cli.params import ENV
 from minidock.cli.session import Session
 from minidock.cli.streams import DETACHED, Wanted, open_streams
-from minidock.engine.options import ExecOptions, Streams
+from minidock.engine.options import ExecOptions
+from minidock.runtime.attach import OutputLost
+from minidock.runtime.streams import Streams
 
 
 @command(
@@ -46,7 +48,12 @@ def exec_(
         privileged=given["privileged"],
     )
     streams = _streams(session, options, detach_keys)
-    finished = session.engine.containers.exec(name, options, streams)
+    try:
+        finished = session.engine.containers.exec(name, options, streams)
+    except OutputLost as e:
+        if e.closed:  # the command finds its output closed too, as in a pipe without us
+            raise StdoutClosed from e
+        raise
     if finished.status is None and not options.detach:
         raise Refused("read escape sequence")
     return finished.status or 0
@@ -56,4 +63,5 @@ def _streams(session: Session, options: ExecOptions, detach_keys: str) -> Stream
     if options.detach:
         return DETACHED
     attach = {"stdout", "stderr"} | ({"stdin"} if options.interactive else set())
-    return open_streams(session, Wanted(frozenset(attach), options.tty, detach_keys))
+    wanted = Wanted(frozenset(attach), options.tty, detach_keys, not options.tty)
+    return open_streams(session, wanted)

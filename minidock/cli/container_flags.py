@@ -298,6 +298,7 @@ def make_options(
         hostname=flags.hostname,
         domainname=flags.domainname,
         interactive=flags.interactive,
+        attach=attached_streams(flags),
         tty=flags.tty,
         remove=flags.remove,
         read_only=flags.read_only,
@@ -344,6 +345,12 @@ def make_options(
         health=flags.health,
         annotations=dict(flags.annotation),
     )
+
+
+def attached_streams(flags: Flags) -> frozenset[str]:
+    """Return the streams that the command line has unless it is detached."""
+    streams = frozenset(flags.attach or ("stdout", "stderr"))
+    return streams | {"stdin"} if flags.interactive else streams
 
 
 def _entrypoint(text: str | None) -> tuple[str, ...] | None:

@@ -46,30 +46,24 @@ def run(
     flags = split_flags(given)
     if detach and flags.attach:
         raise Refused("conflicting options: cannot specify both --attach and --detach")
-    attach = frozenset() if detach else _attached(flags)
-    streams = None
-    if not detach:
-        wanted = Wanted(attach, flags.tty, flags.detach_keys, sig_proxy)
-        streams = open_streams(session, wanted)
     options = _options(session, flags, arguments)
+    streams = None
+    if detach:
+        options = options._replace(attach=frozenset())
+    else:
+        wanted = Wanted(options.attach, flags.tty, flags.detach_keys, sig_proxy)
+        streams = open_streams(session, wanted)
 
     with _cidfile(flags.cidfile) as cidfile, _progress(options, flags.quiet) as progress:
 
         def created(container_id: str) -> None:
             progress.close()
             _write_id(cidfile, container_id)
-            if not attach & {"stdout", "stderr"}:
+            if detach:
                 out(container_id)
 
         finished = session.engine.containers.run(options, streams, progress, created)
     return finished.status or 0
-
-
-def _attached(flags: Flags) -> frozenset[str]:
-    if flags.attach:
-        return frozenset(flags.attach)
-    streams = frozenset(("stdout", "stderr"))
-    return streams | {"stdin"} if flags.interactive else streams
 
 
 @command(

@@ -7,7 +7,7 @@ The statuses are docker's: 125 for a flag that can't be meant (and for everythin
 
 from typing import Self
 
-from minidock.errors import Cancelled, CommandNotExecutable, CommandNotFound
+from minidock.errors import Cancelled, CommandNotExecutable, CommandNotFound, Disconnected
 
 FLAG_STATUS = 125
 CANCELLED_STATUS = 130
@@ -84,4 +84,6 @@ def exit_status(error: BaseException, *, starts: bool = False) -> int:
             return 126
         case Cancelled() | KeyboardInterrupt():
             return CANCELLED_STATUS
+        case Disconnected():
+            return 1
     return FLAG_STATUS if starts else 1

@@ -11,7 +11,7 @@ from minidock.cli.failures import CommandFailed, StdoutClosed, UsageError, exit_
 from minidock.cli.help import see_help
 from minidock.cli.output import err, prepare, printable, report
 from minidock.cli.session import Session
-from minidock.errors import Cancelled, MinidockError, SystemFailure
+from minidock.errors import Cancelled, Disconnected, MinidockError, SystemFailure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +54,8 @@ def _explain(failed: CommandFailed, debug: bool) -> int:
     match error:
         case Cancelled():
             err("cancelled")
+        case Disconnected():
+            err(error.message)
         case MinidockError() if failed.starts:
             report(error, "minidock: ")
             err(f"\n{see_help(failed.path)}")

@@ -61,7 +61,7 @@ def err(text: str) -> None:
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError:  # EPIPE, or EIO where the terminal has gone
         pass
 
 

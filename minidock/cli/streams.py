@@ -5,8 +5,8 @@ import os
 
 from minidock.cli.failures import Refused
 from minidock.cli.session import Session
-from minidock.engine.options import Streams
 from minidock.errors import InvalidArgument
+from minidock.runtime.streams import Streams
 from minidock.values import NamedTuple
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -14,6 +14,7 @@ _DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 _CONTROL = {
     "@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31,
 }  # fmt: skip
+_DELETE = 127
 
 
 DETACHED = Streams(None, _STDOUT, _STDERR, forward_signals=False)
@@ -49,10 +50,15 @@ def open_streams(session: Session, wanted: Wanted) -> Streams:
         stdout=_STDOUT if "stdout" in wanted.attach else _null(),
         stderr=_STDERR if "stderr" in wanted.attach else _null(),
         terminal=terminal,
+        screen=_screen() if wanted.tty else None,
         detach_keys=_detach_keys(session, wanted) if terminal else b"",
-        # With a terminal, Ctrl-C and its kind are bytes that the container's terminal reads.
-        forward_signals=wanted.forward_signals and not wanted.tty,
+        forward_signals=wanted.forward_signals,
     )
+
+
+def _screen() -> int | None:
+    """Return a descriptor of the user's terminal, if there is one."""
+    return next((fd for fd in (_STDOUT, _STDIN) if os.isatty(fd)), None)
 
 
 def _detach_keys(session: Session, wanted: Wanted) -> bytes:
@@ -92,6 +98,8 @@ def parse_detach_keys(text: str) -> bytes:
 def _key(key: str) -> int:
     if len(key) == 1 and key.isascii():
         return ord(key)
+    if key == "DEL":
+        return _DELETE
     prefix, _, letter = key.lower().rpartition("-")
     if prefix == "ctrl" and len(letter) == 1:
         if "a" <= letter <= "z":
@@ -100,5 +108,5 @@ def _key(key: str) -> int:
             return _CONTROL[letter]
     raise InvalidArgument(
         f"invalid detach keys: unknown key {key!r}",
-        hint="keys are single characters or ctrl- and one of a-z @ [ \\ ] ^ _",
+        hint="keys are single characters, DEL, or ctrl- and one of a-z @ [ \\ ] ^ _",
     )

@@ -25,7 +25,6 @@ from minidock.engine.options import (
     LogOptions,
     PullOptions,
     Resources,
-    Streams,
     UpdateOptions,
 )
 from minidock.engine.reconcile import reconcile
@@ -75,6 +74,7 @@ if TYPE_CHECKING:
     from minidock.engine.stats import Sampler
     from minidock.oci.content import Reader, Writer
     from minidock.runtime.channel import Connection
+    from minidock.runtime.streams import Streams
 
 STOP_TIMEOUT = 10
 """Seconds between the stop signal and SIGKILL when nobody says otherwise, as docker has it."""
@@ -190,7 +190,7 @@ class Containers:
     def run(
         self,
         options: CreateOptions,
-        streams: Streams | None,
+        streams: "Streams | None",
         progress: Progress,
         on_created: Callable[[str], None],
     ) -> Finished:
@@ -230,7 +230,7 @@ class Containers:
         return tuple(name for _, name in sorted(due))
 
     def start_attached(
-        self, name: str, streams: Streams, progress: Progress = ignore
+        self, name: str, streams: "Streams", progress: Progress = ignore
     ) -> Finished:
         """Start a container and relay its streams; one that runs already is attached to."""
         container, state = self._find(name)
@@ -239,27 +239,47 @@ class Containers:
         return self._start(container, streams, progress)
 
     def _start(
-        self, container: Container, streams: Streams | None, progress: Progress
+        self, container: Container, streams: "Streams | None", progress: Progress
     ) -> Finished:
+        if streams is None:
+            self._spawn(container, None, progress)
+            return Finished(None)
+        from minidock.runtime import attach  # the start needs it too
+
+        with attach.signals_held(streams):
+            connection = self._spawn(container, streams, progress)
+            if connection is None:
+                return self.attach(container.id, streams)
+            return self._relay(container, connection, streams)
+
+    def _spawn(
+        self, container: Container, streams: "Streams | None", progress: Progress
+    ) -> "Connection | None":
+        """Start a container; give the connection to its streams if `streams` wants them.
+
+        There is none when another command has started it meanwhile.
+        """
         from minidock.engine.start import Starter  # the whole runtime: 10 ms
 
         with container.lock():
+            if container.state.status in (RUNNING, PAUSED, RESTARTING):
+                return None
             # Another command may have started it while this one waited for the lock.
-            wanted = container.state.status not in (RUNNING, PAUSED, RESTARTING)
-            if wanted:
-                liveness.await_monitor(container)
-                starter = Starter(self._config, self._store, container)
-                spawned = starter.start(attached=streams is not None)
-        if not wanted:
-            return self.attach(container.id, streams) if streams else Finished(None)
+            liveness.await_monitor(container)
+            starter = Starter(self._config, self._store, container)
+            screen = streams.screen if streams else None
+            spawned = starter.start(attached=streams is not None, screen=screen)
         for warning in spawned.warnings:
             progress(Warned(warning))
-        if streams is None or spawned.connection is None:
-            return Finished(None)
-        return self._relay(container, spawned.connection, streams)
+        return spawned.connection
 
     def _relay(
-        self, container: Container, connection: "Connection", streams: Streams
+        self,
+        container: Container,
+        connection: "Connection",
+        streams: "Streams",
+        *,
+        repaint: bool = False,
     ) -> Finished:
         from minidock.runtime import attach  # only for what is attached to
 
@@ -269,9 +289,9 @@ class Containers:
             except ContainerNotFound:
                 pass  # it has ended and was removed
 
-        return Finished(attach.relay(connection, attach.ClientStreams(*streams), forward))
+        return Finished(attach.relay(connection, streams, forward, repaint=repaint))
 
-    def attach(self, name: str, streams: Streams) -> Finished:
+    def attach(self, name: str, streams: "Streams") -> Finished:
         """Relay the streams of a running container until it ends or the detach keys come.
 
         Raises:
@@ -288,9 +308,10 @@ class Containers:
             )
         if state.status != RUNNING:
             raise Conflict("You cannot attach to a stopped container, start it first")
-        return self._relay(container, attach.connect(container.directory), streams)
+        connection = attach.connect(container.directory)
+        return self._relay(container, connection, streams, repaint=True)
 
-    def exec(self, name: str, options: ExecOptions, streams: Streams) -> Finished:
+    def exec(self, name: str, options: ExecOptions, streams: "Streams") -> Finished:
         """Run a further command in a running container; return its status.
 
         Raises:

@@ -6,11 +6,12 @@ import os
 
 from minidock.engine import isolation, liveness
 from minidock.engine.execution import contained, security_of
-from minidock.engine.options import ExecOptions, Streams
+from minidock.engine.options import ExecOptions
 from minidock.engine.views import Finished
 from minidock.errors import Conflict, SystemFailure
+from minidock.linux.window import screen_size
 from minidock.runtime import attach, cgroups, console, enter
-from minidock.runtime.child import Stdio
+from minidock.runtime.streams import Streams
 from minidock.store.containers import (
     PAUSED,
     RESTARTING,
@@ -47,10 +48,9 @@ def execute(
     process = process_of(store, container, state, options)
     target = enter.Target(state.pid, state.start_time)
     try:
-        if options.detach:
-            _detached(target, process)
-            return Finished(None)
-        return Finished(_attached(target, process, options, streams))
+        if options.tty or options.detach:
+            return Finished(_kept(target, process, None if options.detach else streams))
+        return Finished(_attached(target, process, options.interactive, streams))
     except OSError as e:
         raise SystemFailure.of("exec", e) from e
 
@@ -92,34 +92,34 @@ def _host_name(store: Store, container: Container) -> str:
     return isolation.host_name(container)
 
 
-def _detached(target: enter.Target, process: enter.EnterProcess) -> None:
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        launched = enter.enter(target, process, Stdio(null, null, null))
-        try:
-            launched.start()
-        finally:
-            launched.close()
-    finally:
-        os.close(null)
+def _kept(
+    target: enter.Target, process: enter.EnterProcess, streams: Streams | None
+) -> int | None:
+    """Run `process` with a keeper; without `streams` leave it at once."""
+    from minidock.runtime import keeper  # only -t and -d need it
+
+    size = screen_size(streams.screen) if streams else None
+    connection = keeper.spawn(lambda: enter.enter(target, process, None), size)
+    if streams:
+        return attach.relay(connection, streams, _no_signals)
+    connection.close()
+    return None
+
+
+def _no_signals(_number: int) -> None:
+    """Send no signal: what a terminal's keys mean its own line discipline decides."""
 
 
 def _attached(
-    target: enter.Target,
-    process: enter.EnterProcess,
-    options: ExecOptions,
-    streams: Streams,
-) -> int | None:
-    stdio, ends = (None, None) if options.tty else console.open_pipes(options.interactive)
+    target: enter.Target, process: enter.EnterProcess, open_stdin: bool, streams: Streams
+) -> int:
+    stdio, ends = console.open_pipes(open_stdin)
     launched = enter.enter(target, process, stdio)
-    if stdio:
-        stdio.close()
-    if ends is None:
-        ends = console.open_console(launched.console, options.interactive)
+    stdio.close()
     launched.start()
 
     def forward(number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(launched.pid, number)
 
-    return console.relay(launched, ends, attach.ClientStreams(*streams), forward)
+    return console.relay(launched, ends, streams, forward)

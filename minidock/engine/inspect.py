@@ -79,7 +79,6 @@ def container_document(
     args = [*config.get("Entrypoint", ()), *config.get("Cmd", ())]
     for key in ("Entrypoint", "Cmd", "Volumes"):
         config[key] = config.get(key) or None
-    config["AttachStdin"] = config.get("OpenStdin", False)
     return {
         "Id": container.id,
         "Created": rfc3339(record.created),

@@ -141,12 +141,13 @@ class PullOptions(NamedTuple):
 class CreateOptions(NamedTuple):
     """A container to be made.
 
-    `entrypoint` None means the image's, () none at all. `env` are ``NAME=value`` texts with the
-    host's values already filled in. `binds` are from ``-v``, `mounts` from ``--mount``;
-    `volumes` are the places of new volumes beside those that the image names. `pull` is
-    missing, always or never. `network` is bridge, host or none. `stop_timeout` is in seconds,
-    `shm_size` in bytes, 0 for the default. The namespace modes are docker's: empty, ``host``,
-    ``private``, ``container:NAME``.
+    `attach` are the streams (stdin, stdout, stderr) of whoever starts it first. `entrypoint`
+    None means the image's, () none at all. `env` are ``NAME=value`` texts with the host's
+    values already filled in. `binds` are from ``-v``, `mounts` from ``--mount``; `volumes` are
+    the places of new volumes beside those that the image names. `pull` is missing, always or
+    never. `network` is bridge, host or none. `stop_timeout` is in seconds, `shm_size` in bytes,
+    0 for the default. The namespace modes are docker's: empty, ``host``, ``private``,
+    ``container:NAME``.
     """
 
     image: str
@@ -160,6 +161,7 @@ class CreateOptions(NamedTuple):
     hostname: str = ""
     domainname: str = ""
     interactive: bool = False
+    attach: frozenset[str] = frozenset(("stdout", "stderr"))
     tty: bool = False
     remove: bool = False
     read_only: bool = False
@@ -287,19 +289,3 @@ class ListImages(NamedTuple):
     name: str = ""
     all: bool = False
     filters: Filters = ()
-
-
-class Streams(NamedTuple):
-    """The user's descriptors, and what may be done with them.
-
-    `stdin` is None when the container's stdin is to be closed. `terminal` says that stdin is a
-    terminal to be put in raw mode. `detach_keys` are the bytes that leave the container
-    running, empty for none.
-    """
-
-    stdin: int | None
-    stdout: int
-    stderr: int
-    terminal: bool = False
-    detach_keys: bytes = b"\x10\x11"
-    forward_signals: bool = True

@@ -24,6 +24,7 @@ from minidock.fs.atomic import write_file
 from minidock.fs.locks import Lock
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities
+from minidock.linux.window import screen_size
 from minidock.network import files
 from minidock.network.ports import plan_bindings
 from minidock.oci.manifest import dump_json
@@ -89,8 +90,10 @@ class Starter:
         self._devices: tuple[LinuxDevice, ...] = ()
         self._owner = container  # of the network
 
-    def start(self, *, attached: bool) -> monitor.Spawned:
+    def start(self, *, attached: bool, screen: int | None = None) -> monitor.Spawned:
         """Start the container; give the connection to its streams if `attached`.
+
+        Its terminal, if it has one, has the size of the user's terminal `screen`.
 
         The caller holds the container's lock.
 
@@ -109,6 +112,7 @@ class Starter:
             terminal=bool(config.get("Tty")),
             open_stdin=bool(config.get("OpenStdin")),
             stdin_once=bool(config.get("StdinOnce")),
+            size=screen_size(screen),
             log=log_config.log_file(container.log, host),
             revive=monitor_plan.Call(__name__, revive.__name__, place.to_json()),
             probe=_probe(config, place),

@@ -24,6 +24,16 @@ def window_size(fd: int) -> WindowSize:
     return WindowSize(*_WINSIZE.unpack(raw)[:2])
 
 
+def screen_size(fd: int | None) -> WindowSize | None:
+    """Return the size of the terminal `fd` if there is one, else None."""
+    if fd is None:
+        return None
+    try:
+        return window_size(fd)
+    except OSError:
+        return None
+
+
 def set_window_size(fd: int, size: WindowSize) -> None:
     """Set the size of terminal `fd`; its foreground process group gets SIGWINCH."""
     ioctl(fd, TIOCSWINSZ, _WINSIZE.pack(*size, 0, 0))

@@ -5,6 +5,7 @@ import os
 
 from minidock.runtime import attach, console
 from minidock.runtime.launch import Launched
+from minidock.runtime.streams import Streams
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -20,13 +21,16 @@ def follow(launched: Launched) -> int:
 
     if launched.console >= 0:
         interactive = os.isatty(_STDIN)
-        streams = attach.ClientStreams(
-            _STDIN, _STDOUT, _STDERR, interactive, b"", not interactive
+        streams = Streams(
+            _STDIN,
+            _STDOUT,
+            _STDERR,
+            terminal=interactive,
+            screen=_STDIN if interactive else None,
+            forward_signals=not interactive,
         )
         ends = console.open_console(launched.console, open_stdin=True)
-        status = console.relay(launched, ends, streams, kill)
-        assert status is not None  # there are no keys to detach with
-        return status
-    own = attach.ClientStreams(None, _STDOUT, _STDERR)
+        return console.relay(launched, ends, streams, kill)
+    own = Streams(None, _STDOUT, _STDERR)
     with attach.user_side(own, kill, lambda _size: None):
         return launched.wait()

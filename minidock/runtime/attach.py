@@ -2,7 +2,6 @@
 """The client's side of a container: its streams are the user's, see channel.py."""
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -11,19 +10,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from minidock.errors import Conflict, MinidockError, SystemFailure, Unavailable
+from minidock.errors import Conflict, Disconnected, MinidockError, Unavailable
 from minidock.linux.tty import raw_mode
 from minidock.linux.window import WindowSize, window_size
 from minidock.runtime import channel
 from minidock.runtime.channel import Connection
-from minidock.values import NamedTuple
+from minidock.runtime.streams import Streams
 
 SOCKET = "attach.sock"
 """Name of the monitor's socket in the container's state directory."""
 
 _BLOCK = channel.MAX_PAYLOAD
 
-# Docker forwards all but CHLD, PIPE and URG. TTIN and TTOU would come again at once.
+# Docker forwards all but CHLD, PIPE and URG. TTIN and TTOU would come again at once; WINCH is
+# for programs without a terminal of their own.
 _FORWARDED = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -36,13 +36,18 @@ _FORWARDED = (
     signal.SIGTSTP,
     signal.SIGVTALRM,
     signal.SIGPROF,
+    signal.SIGWINCH,
     signal.SIGIO,
     signal.SIGPWR,
     *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
 _DEADLY = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+_INSISTING = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 3  # signals of _INSISTING that show that the program does not mind them
 
 Handler = Callable[[int, FrameType | None], None]
+
+Resized = Callable[[WindowSize], None]
 
 Kill = Callable[[int], None]
 """Sends a signal to the container; a MinidockError means that it is too late."""
@@ -56,20 +61,23 @@ class MonitorLost(Unavailable):
     """The monitor went away without the program's exit status."""
 
 
-class ClientStreams(NamedTuple):
-    """The user's descriptors, and what may be done with them.
+class OutputLost(Disconnected):
+    """A stream of the user's can't be written any more; the text is docker's.
 
-    `stdin` None sends nothing and leaves the program's input as it is. `terminal` says that
-    stdin is a terminal to be put in raw mode. `detach_keys` are the bytes that leave the
-    program running, looked for in a terminal only; empty for none.
+    Attributes:
+        closed: nobody reads it, as after ``| head``; else it is such as a full disk.
     """
 
-    stdin: int | None
-    stdout: int
-    stderr: int
-    terminal: bool = False
-    detach_keys: bytes = b"\x10\x11"
-    forward_signals: bool = True
+    def __init__(self, stream: str, error: OSError) -> None:
+        super().__init__(f"write /dev/{stream}: {(error.strerror or '').lower()}")
+        self.closed = isinstance(error, BrokenPipeError)
+
+
+class Insisted(Disconnected):
+    """The user wants to leave a program that takes no notice; the text is docker's."""
+
+    def __init__(self) -> None:
+        super().__init__(f"\ngot {_PATIENCE} SIGTERM/SIGINTs, forcefully exiting")
 
 
 class DetachKeys:
@@ -134,36 +142,38 @@ def short_path(directory: str, name: str = SOCKET) -> Iterator[str]:
         os.close(fd)
 
 
-def relay(connection: Connection, streams: ClientStreams, kill: Kill) -> int | None:
+def relay(
+    connection: Connection, streams: Streams, kill: Kill, *, repaint: bool = False
+) -> int | None:
     """Pass bytes between the user and the program until that exits; close `connection`.
 
     Output is written with write(2) that may wait: a user who does not read stops the program,
-    as in a pipe. A user's stream that can't be written any more takes nothing from the program.
+    as in a pipe. With `repaint` a program on a terminal is made to show again what it shows.
 
     Returns:
         The program's exit status, None after the detach keys.
 
     Raises:
         MonitorLost: the connection broke before the exit status came.
-        SystemFailure: the output can't be written, e.g. the disk is full.
+        OutputLost, Insisted: the user's side ended first.
     """
     session = _Session(connection, streams)
     try:
-        with user_side(streams, kill, session.resize):
+        with user_side(streams, kill, session.resize, repaint=repaint):
             return session.run()
     finally:
         connection.close()
 
 
 class _Session:
-    def __init__(self, connection: Connection, streams: ClientStreams) -> None:
+    def __init__(self, connection: Connection, streams: Streams) -> None:
         self._connection = connection
         self._streams = streams
         self._keys = DetachKeys(streams.detach_keys if streams.terminal else b"")
         self._stdin = streams.stdin
         self._outputs = {
-            channel.STDOUT: Output(streams.stdout),
-            channel.STDERR: Output(streams.stderr),
+            channel.STDOUT: Output(streams.stdout, "stdout"),
+            channel.STDERR: Output(streams.stderr, "stderr"),
         }
         # Only a full channel makes it longer than empty; then stdin is not read.
         self._queue: deque[tuple[int, bytes]] = deque()
@@ -251,27 +261,25 @@ class _Session:
 
 
 class Output:
-    """A stream of the user's; what comes after they closed it is dropped."""
+    """A stream of the user's, `name` in messages."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, name: str) -> None:
         self.fd = fd
-        self.open = True
+        self._name = name
 
     def write(self, data: memoryview) -> None:
         """Write all of `data`, waiting where the descriptor can take no more.
 
         Raises:
-            SystemFailure: it can't be written for another reason than a closed stream.
+            OutputLost: nobody reads it any more, or its disk is full.
         """
-        while data and self.open:
+        while data:
             try:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:  # someone else made the user's descriptor non-blocking
                 _wait(self.fd, select.POLLOUT)
             except OSError as e:
-                if e.errno not in (errno.EPIPE, errno.EBADF, errno.EIO):
-                    raise SystemFailure.of("write the program's output", e) from e
-                self.open = False
+                raise OutputLost(self._name, e) from e
 
 
 def _wait(fd: int, event: int) -> None:
@@ -295,39 +303,74 @@ def read_input(fd: int) -> bytes:
 
 
 @contextlib.contextmanager
+def signals_held(streams: Streams) -> Iterator[None]:
+    """Keep signals that are to be forwarded pending until there is a program to get them.
+
+    For the time in which it is started; `relay` lets them come. SIGQUIT is not among them, for
+    a user who has had enough of waiting.
+    """
+    held = set(_FORWARDED) - {signal.SIGQUIT} if streams.forward_signals else set()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextlib.contextmanager
 def user_side(
-    streams: ClientStreams, kill: Kill, resized: Callable[[WindowSize], None]
+    streams: Streams, kill: Kill, resized: Resized, *, repaint: bool = False
 ) -> Iterator[None]:
     """Hold the user's terminal in raw mode and forward signals until the block ends.
 
-    The terminal's size is told at the start and whenever it changes. A signal that ends the
-    client instead raises SystemExit, so that the terminal is restored.
+    `resized` gets the size of `streams.screen` now and whenever it changes; with `repaint` a
+    wrong one before, for a program that draws anew only when the size changes.
+
+    A signal that ends this process unwinds the block first, so that the terminal is restored.
     """
-    terminal = streams.stdin if streams.terminal else None
     handlers: dict[int, Handler] = {}
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        with contextlib.suppress(MinidockError):
-            kill(number)
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
     if streams.forward_signals:
-        handlers |= dict.fromkeys(_FORWARDED, forward)
-    elif terminal is not None:
-        handlers |= dict.fromkeys(_DEADLY, leave)
+        handlers |= dict.fromkeys(_FORWARDED, _forwarder(kill))
+    elif streams.terminal:
+        handlers |= dict.fromkeys(_DEADLY, _leave)
     with contextlib.ExitStack() as stack:
-        if terminal is not None:
-            tell_size = _size_teller(terminal, resized)
+        if streams.terminal and streams.stdin is not None:
+            stack.enter_context(raw_mode(streams.stdin))
+        if streams.screen is not None:
+            tell_size = _size_teller(streams.screen, resized)
             handlers[signal.SIGWINCH] = tell_size
-            stack.enter_context(raw_mode(terminal))
+            if repaint:
+                _tell_wrong_size(streams.screen, resized)
             tell_size(signal.SIGWINCH, None)
         stack.enter_context(_handled(handlers))
         yield
 
 
-def _size_teller(terminal: int, resized: Callable[[WindowSize], None]) -> Handler:
+def _forwarder(kill: Kill) -> Handler:
+    asked = 0
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += number in _INSISTING
+        if asked >= _PATIENCE:
+            raise Insisted
+        with contextlib.suppress(MinidockError):
+            kill(number)
+
+    return forward
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _tell_wrong_size(terminal: int, resized: Resized) -> None:
+    with contextlib.suppress(OSError):
+        rows, columns = window_size(terminal)
+        resized(WindowSize(rows + 1, columns + 1))
+
+
+def _size_teller(terminal: int, resized: Resized) -> Handler:
     def tell_size(_number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(OSError):  # the terminal or the program may be gone
             resized(window_size(terminal))
@@ -345,6 +388,7 @@ def _handled(handlers: dict[int, Handler]) -> Iterator[None]:
             if old is not signal.SIG_IGN:
                 previous[number] = old
                 signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, previous)
         yield
     finally:
         for number, old in previous.items():

@@ -11,15 +11,9 @@ import select
 from typing import Protocol
 
 from minidock.linux.window import WindowSize, set_window_size
-from minidock.runtime.attach import (
-    ClientStreams,
-    DetachKeys,
-    Kill,
-    Output,
-    read_input,
-    user_side,
-)
+from minidock.runtime.attach import Kill, Output, read_input, user_side
 from minidock.runtime.child import Stdio
+from minidock.runtime.streams import Streams
 from minidock.values import NamedTuple
 
 _BLOCK = 1 << 16
@@ -87,17 +81,17 @@ def open_console(master: int, open_stdin: bool) -> Ends:
     return Ends(os.dup(master) if open_stdin else -1, os.dup(master), -1)
 
 
-def relay(started: Started, ends: Ends, streams: ClientStreams, kill: Kill) -> int | None:
+def relay(started: Started, ends: Ends, streams: Streams, kill: Kill) -> int:
     """Pass bytes between the user and a child of this process until that exits.
 
-    For a program whose parent is the user's own process: ``exec``. `ends` are closed.
+    For a program whose parent is the user's own process, and that ends with it: ``exec``
+    without a terminal. `ends` are closed; there are no detach keys.
 
     Returns:
-        The program's exit status, None after the detach keys: closing the terminal then hangs
-        the program up.
+        The program's exit status.
 
     Raises:
-        SystemFailure: the output can't be written, e.g. the disk is full.
+        OutputLost, Insisted: the user's side ended first; the program finds its pipes closed.
     """
     session = _Session(started, ends, streams)
     try:
@@ -108,15 +102,14 @@ def relay(started: Started, ends: Ends, streams: ClientStreams, kill: Kill) -> i
 
 
 class _Session:
-    def __init__(self, started: Started, ends: Ends, streams: ClientStreams) -> None:
+    def __init__(self, started: Started, ends: Ends, streams: Streams) -> None:
         self._started = started
-        self._keys = DetachKeys(streams.detach_keys if streams.terminal else b"")
         self._input = ends.stdin
         self._pending = b""
         self._stdin = streams.stdin if ends.stdin >= 0 else None
-        self._flows = {ends.stdout: Flow(ends.stdout, Output(streams.stdout))}
+        self._flows = {ends.stdout: Flow(ends.stdout, Output(streams.stdout, "stdout"))}
         if ends.stderr >= 0:
-            self._flows[ends.stderr] = Flow(ends.stderr, Output(streams.stderr))
+            self._flows[ends.stderr] = Flow(ends.stderr, Output(streams.stderr, "stderr"))
 
     def resize(self, size: WindowSize) -> None:
         """Give the program's terminal the size of the user's."""
@@ -130,8 +123,8 @@ class _Session:
             os.close(fd)
         self._flows.clear()
 
-    def run(self) -> int | None:
-        """Relay until the program exits or the user detaches."""
+    def run(self) -> int:
+        """Relay until the program exits."""
         while True:
             ready = dict(self._wait())
             if self._started.pidfd in ready:
@@ -140,8 +133,7 @@ class _Session:
                 return self._started.wait()
             for fd in ready:
                 if fd == self._stdin:
-                    if not self._read_stdin():
-                        return None
+                    self._read_stdin()
                 elif fd == self._input:
                     self._write_input()
                 elif not self._flows[fd].move():
@@ -159,18 +151,15 @@ class _Session:
             poll.register(self._stdin, select.POLLIN)
         return poll.poll()
 
-    def _read_stdin(self) -> bool:
-        """Pass on what the user typed; tell whether they stay."""
+    def _read_stdin(self) -> None:
         assert self._stdin is not None
-        data = read_input(self._stdin)
-        if not data:
+        self._pending = read_input(self._stdin)
+        if self._pending:
+            self._write_input()
+        else:
             self._stdin = None
             if self._started.console < 0:  # a terminal has no end of input to pass on
                 self._close_input()
-            return True
-        self._pending, detached = self._keys.feed(data)
-        self._write_input()
-        return not detached
 
     def _write_input(self) -> None:
         try:
@@ -201,8 +190,9 @@ class Flow:
 
         Raises:
             BlockingIOError: nothing is there.
+            OutputLost: the user's stream can't be written.
         """
-        if self._splices and self._output.open:
+        if self._splices:
             try:
                 return os.splice(self._source, self._output.fd, _SPLICE) > 0
             except BlockingIOError:

@@ -25,7 +25,6 @@ from minidock.engine.options import (
     ListImages,
     LogOptions,
     PullOptions,
-    Streams,
 )
 from minidock.engine.removal import ImageInUse
 from minidock.errors import (
@@ -40,6 +39,7 @@ from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
 from minidock.progress import ignore
 from minidock.runtime import cgroup_plan
+from minidock.runtime.streams import Streams
 from minidock.store.containers import ContainerNotFound
 from tests.fakes.registry import FakeRegistry, Reset, Stall
 

@@ -20,14 +20,16 @@ import pytest
 from minidock import errors
 from minidock.linux.window import WindowSize, set_window_size
 from minidock.runtime import attach, channel, console
-from minidock.runtime.attach import ClientStreams, MonitorLost, NotAttachable, relay
+from minidock.runtime.attach import MonitorLost, NotAttachable, OutputLost, relay
 from minidock.runtime.log_writer import LogFile
 from minidock.runtime.logs import read
 from minidock.runtime.monitor import spawn
 from minidock.runtime.monitor_plan import MonitorPlan
+from minidock.runtime.streams import Streams
 from tests.unit.runtime_io.programs import Box, Program, Recorder
 
 SH = "/bin/sh"
+KEYS = b"\x10\x11"
 LEFT = 99
 """Exit status of a client that left by the detach keys."""
 
@@ -84,8 +86,8 @@ class Capture:
         for thread in self._threads:
             thread.join()
 
-    def streams(self) -> ClientStreams:
-        return ClientStreams(self.stdin, self.stdout, self.stderr)
+    def streams(self) -> Streams:
+        return Streams(self.stdin, self.stdout, self.stderr)
 
     def read(self) -> tuple[bytes, bytes]:
         """End the streams and return what came."""
@@ -124,7 +126,7 @@ class Capture:
 class Terminal:
     """A user at a terminal: `client` runs in a process whose three streams are the terminal."""
 
-    def __init__(self, client: Callable[[ClientStreams], int | None]) -> None:
+    def __init__(self, client: Callable[[Streams], int | None]) -> None:
         self._master, self._slave = pty.openpty()
         set_window_size(self._master, WindowSize(33, 101))
         self.mode = termios.tcgetattr(self._slave)
@@ -133,7 +135,7 @@ class Terminal:
             code = 98
             try:
                 fd = self._slave
-                status = client(ClientStreams(fd, fd, fd, terminal=True))
+                status = client(Streams(fd, fd, fd, terminal=True, screen=fd, detach_keys=KEYS))
                 code = LEFT if status is None else status
             except MonitorLost:
                 code = 97
@@ -259,12 +261,15 @@ def test_program_that_reads_nothing(box: Box, plan: MonitorPlan) -> None:
 
 
 def test_caller_whose_stdout_is_closed(box: Box, plan: MonitorPlan) -> None:
-    """A user who reads no more (``| head -1``) does not stop the program."""
+    """A user who reads no more (``| head -1``) leaves; the program goes on."""
     source, sink = os.pipe()
     os.close(source)
     connection = box.run(plan, SH, "-c", "head -c 1000000 /dev/zero; exit 5")
-    assert relay(connection, ClientStreams(None, sink, sink), no_kill) == 5
+    with pytest.raises(OutputLost, match="write /dev/stdout: broken pipe") as caught:
+        relay(connection, Streams(None, sink, sink), no_kill)
+    assert caught.value.closed
     os.close(sink)
+    eventually(lambda: box.recorded("exited") == "5")
 
 
 @pytest.mark.parametrize("step", ["create", "attach", "started"])
@@ -407,7 +412,7 @@ def test_killed_caller_leaves_the_container(box: Box, plan: MonitorPlan) -> None
     client = os.fork()
     if client == 0:
         connection = box.run(plan, SH, "-c", script)
-        relay(connection, ClientStreams(None, 2, 2), no_kill)
+        relay(connection, Streams(None, 2, 2), no_kill)
         os._exit(0)
     eventually(lambda: list(read(box.log)))
     os.kill(client, signal.SIGKILL)
@@ -541,7 +546,7 @@ def test_terminal(box: Box, plan: MonitorPlan) -> None:
     plan = plan._replace(terminal=True, open_stdin=True)
     script = "trap 'echo int; stty size' INT; while read x; do stty size; done; exit 6"
 
-    def client(streams: ClientStreams) -> int | None:
+    def client(streams: Streams) -> int | None:
         return relay(box.run(plan, SH, "-c", script), streams, no_kill)
 
     user = Terminal(client)
@@ -567,10 +572,10 @@ def test_detach_and_attach(box: Box, plan: MonitorPlan) -> None:
     """The detach keys leave the program running; the next client goes on with it."""
     plan = plan._replace(terminal=True, open_stdin=True, stdin_once=True)
 
-    def run(streams: ClientStreams) -> int | None:
+    def run(streams: Streams) -> int | None:
         return relay(box.run(plan, "/bin/cat"), streams, no_kill)
 
-    def again(streams: ClientStreams) -> int | None:
+    def again(streams: Streams) -> int | None:
         return relay(attach.connect(box.directory), streams, no_kill)
 
     user = Terminal(run)
@@ -604,7 +609,7 @@ def test_terminal_is_restored_when_the_client_is_killed(
     """A signal that ends the client gives the terminal back first."""
     plan = plan._replace(terminal=True, open_stdin=True)
 
-    def client(streams: ClientStreams) -> int | None:
+    def client(streams: Streams) -> int | None:
         connection = box.run(plan, "/bin/cat")
         return relay(connection, streams._replace(forward_signals=False), no_kill)
 
@@ -639,33 +644,15 @@ def test_exec_pipes(target: str, tmp_path: Path) -> None:
 
 
 def test_exec_with_closed_stdout() -> None:
-    """A user who reads no more does not stop the program."""
+    """A user who reads no more leaves, and the program finds its output closed."""
     stdio, ends = console.open_pipes(open_stdin=False)
     program = Program((SH, "-c", "head -c 1000000 /dev/zero; exit 5"), stdio)
     stdio.close()
     source, sink = os.pipe()
     os.close(source)
     program.start()
-    assert console.relay(program, ends, ClientStreams(None, sink, sink), no_kill) == 5
+    with pytest.raises(OutputLost):
+        console.relay(program, ends, Streams(None, sink, sink), no_kill)
+    assert program.wait() == 5
     os.close(sink)
     os.close(program.pidfd)
-
-
-def test_exec_terminal() -> None:
-    """The user's terminal and the program's are joined: size, keys and the end of both."""
-
-    def client(streams: ClientStreams) -> int | None:
-        program = Program((SH, "-c", "read x; stty size; read y; exit 7"), None)
-        ends = console.open_console(program.console, open_stdin=True)
-        program.start()
-        return console.relay(program, ends, streams, no_kill)
-
-    user = Terminal(client)
-    user.type(b"x\r")
-    user.expect(b"33 101\r\n")
-    user.type(b"y\r")
-    assert user.leave() == 7
-    user = Terminal(client)
-    eventually(user.is_raw)
-    user.type(b"\x10\x11")
-    assert user.leave() == LEFT

@@ -40,6 +40,10 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Close the window: the program is hung up."""
         os.close(self._master)
         os.close(self._slave)
 

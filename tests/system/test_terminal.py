@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A person at a real terminal: run -it, exec -it, attach, and a pull to look at."""
 
-import os
+import signal
+import time
 
 import pytest
 
@@ -71,12 +72,115 @@ def test_detach_and_attach_again(minidock: Place):
     assert minidock("wait", "box") == "3\n"
 
 
-def test_the_terminal_is_restored_after_sigterm(minidock: Place):
-    """SIGTERM to the command line ends a session without leaving the terminal raw."""
-    with at_terminal(minidock, "run", "-it", "--name", "box", "base", "sh") as terminal:
+@pytest.mark.parametrize("start", [("run", "-it", "--rm", "base"), ("exec", "-it", "box")])
+def test_the_size_is_there_from_the_start(minidock: Place, start: tuple[str, ...]):
+    """The first thing that a program looks at is not a terminal without a size."""
+    minidock("run", "-d", "--name", "box", "base", "sleep", "60")
+    with at_terminal(minidock, *start, "stty", "size") as terminal:
+        terminal.expect("30 90\r\n")
+        assert terminal.ends() == 0
+
+
+def test_attach_makes_the_program_repaint(minidock: Place):
+    """Also the second time, when the size has not changed."""
+    script = "trap 'stty size' WINCH; while :; do sleep 0.1; done"
+    minidock("run", "-dit", "--name", "box", "base", "sh", "-c", script)
+    for _ in range(2):
+        with at_terminal(minidock, "attach", "box") as terminal:
+            terminal.expect("30 90\r\n")
+            terminal.type("\x10\x11")
+            assert terminal.ends() == 1
+
+
+def test_a_size_without_stdin(minidock: Place):
+    """Run -t without -i follows the size of the terminal it is shown on; Ctrl-C is a signal."""
+    script = (
+        "trap 'stty size' WINCH; trap 'exit 4' INT; echo ready; while :; do sleep 0.1; done"
+    )
+    with at_terminal(minidock, "run", "-t", "--rm", "base", "sh", "-c", script) as terminal:
+        terminal.expect("ready")
+        terminal.resize(22, 44)
+        terminal.expect("22 44\r")
+        terminal.type("\x03")
+        assert terminal.ends() == 4
+
+
+def counted(minidock: Place) -> int:
+    return int(minidock.result("exec", "box", "cat", "/count").out or b"0")
+
+
+def test_exec_left_by_detach_keys(minidock: Place):
+    """What it ran runs on: not hung up, not blocked by output, reaped when it ends."""
+    minidock("run", "-d", "--name", "box", "base", "sleep", "60")
+    with at_terminal(minidock, "exec", "-it", "box", "sh") as terminal:
         terminal.expect("# ")
+        terminal.type(
+            "i=0; while [ ! -e /stop ]; do i=$((i+1)); echo $i > /count; "
+            "head -c 9999 /dev/zero; done; exit\r"
+        )
+        wait_for(lambda: counted(minidock) > 0, "the first turn")
+        terminal.type("\x10\x11")
+        terminal.expect("read escape sequence")
+        assert terminal.ends() == 1
+    before = counted(minidock)
+    wait_for(lambda: counted(minidock) > before + 3, "more turns")
+    minidock("exec", "box", "touch", "/stop")
+    wait_for(lambda: minidock("exec", "box", "ps", "-o", "args").count("sh") == 0, "its end")
+    minidock("stop", "-t", "0", "box")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_exec_whose_user_has_gone(minidock: Place, number: int):
+    """A signal that ends exec -it gives the terminal back and leaves the command alone."""
+    minidock("run", "-d", "--name", "box", "base", "sleep", "60")
+    wait = "while [ ! -e /go ]; do sleep 0.1; done"
+    script = f"trap 'touch /hangup' HUP; echo ready; {wait}; touch /end"
+    with at_terminal(minidock, "exec", "-it", "box", "sh", "-c", script) as terminal:
+        terminal.expect("ready")
+        terminal.process.send_signal(number)
+        assert terminal.ends() == 128 + number
+    minidock("exec", "box", "touch", "/go")
+    wait_for(lambda: minidock.result("exec", "box", "ls", "/end").status == 0, "its end")
+    assert minidock.result("exec", "box", "ls", "/hangup").status == 1
+
+
+def test_signals_to_run_reach_a_program_on_a_terminal(minidock: Place):
+    """They are passed on with -t too, as docker's run does and its attach does not."""
+    script = """
+    trap 'echo got TERM' TERM
+    trap 'echo got HUP; exit 6' HUP
+    echo ready
+    while :; do sleep 0.1; done"""
+    with at_terminal(
+        minidock, "run", "-it", "--rm", "--name", "box", "base", "sh", "-c", script
+    ) as terminal:
+        terminal.expect("ready")
         terminal.process.terminate()
-        terminal.ends()
+        terminal.expect("got TERM")
+        with at_terminal(minidock, "attach", "box") as second:
+            minidock("exec", "box", "true")
+            second.type("x")
+            second.expect("x")
+            second.process.terminate()
+            assert second.ends() == 143
+        terminal.process.send_signal(signal.SIGHUP)
+        terminal.expect("got HUP")
+        assert terminal.ends() == 6
+
+
+def test_three_times_ctrl_c(minidock: Place):
+    """Whoever insists may leave a program that takes no notice; it runs on."""
+    with at_terminal(
+        minidock, "run", "--name", "box", "base", "sh", "-c", "echo ready; exec sleep 60"
+    ) as terminal:
+        terminal.expect("ready")
+        for _ in range(3):
+            terminal.type("\x03")
+            terminal.expect("^C")
+            time.sleep(0.1)  # two at once are one signal
+        terminal.expect("got 3 SIGTERM/SIGINTs, forcefully exiting")
+        assert terminal.ends() == 1
+    assert minidock.state("box")["Running"] is True
 
 
 def test_ctrl_c_without_a_terminal_in_the_container(minidock: Place):
@@ -115,11 +219,24 @@ def test_a_pull_to_look_at(minidock: Place):
     assert "Status: Downloaded newer image for tomcat:9.0\r\n" in shown
 
 
-def test_a_hangup_leaves_the_container(minidock: Place):
-    """When the terminal's window is closed the container runs on."""
-    terminal = at_terminal(minidock, "run", "-it", "--name", "box", "base", "sh")
-    with terminal:
+def test_a_closed_window(minidock: Place):
+    """The container gets the hangup and decides; the command line stays with it."""
+    script = "trap 'echo hung up; exit 9' HUP; echo ready; while :; do sleep 0.1; done"
+    terminal = at_terminal(minidock, "run", "-it", "--name", "box", "base", "sh", "-c", script)
+    terminal.expect("ready")
+    terminal.close()
+    wait_for(lambda: minidock.state("box")["Status"] == "exited", "its end")
+    assert minidock.state("box")["ExitCode"] == 9
+    terminal.process.wait(20)
+
+
+def test_a_killed_command_line(minidock: Place):
+    """Kill -9 of run -it: the container knows nothing of it and runs on."""
+    with at_terminal(minidock, "run", "-it", "--name", "box", "base", "sh") as terminal:
         terminal.expect("# ")
-        os.kill(terminal.process.pid, 1)
+        terminal.process.kill()
         terminal.process.wait(20)
-    wait_for(lambda: minidock.state("box")["Status"] in ("running", "exited"), "a known state")
+    assert minidock.state("box")["Running"] is True
+    with at_terminal(minidock, "attach", "box") as terminal:
+        terminal.type("exit 3\r")
+        assert terminal.ends() == 3

@@ -15,7 +15,6 @@ from minidock.engine.options import (
     ListImages,
     LogOptions,
     PullOptions,
-    Streams,
     UpdateOptions,
 )
 from minidock.engine.views import (
@@ -37,6 +36,7 @@ from minidock.errors import Conflict, NotFound
 from minidock.oci.digest import Digest, digest_of
 from minidock.oci.reference import Reference, parse_reference
 from minidock.progress import Progress, Resolving
+from minidock.runtime.streams import Streams
 
 CONTAINER_ID = "4f" * 32
 IMAGE_ID = digest_of(b"config")

@@ -12,7 +12,6 @@ from minidock.engine.options import (
     HealthCheck,
     Resources,
     RestartPolicy,
-    Streams,
     TmpfsMount,
     Ulimit,
     VolumeMount,
@@ -21,6 +20,7 @@ from minidock.engine.options import (
 from minidock.errors import SystemFailure
 from minidock.network.ports import PortMapping
 from minidock.oci.descriptor import Platform
+from minidock.runtime.streams import Streams
 from tests.unit.cli.conftest import Minidock
 from tests.unit.cli.fakes import CONTAINER_ID, FakeEngine
 
@@ -278,9 +278,9 @@ def test_attached_run(minidock: Minidock, engine: FakeEngine) -> None:
     """Run connects stdout and stderr, forwards signals, and ends with the status."""
     engine.containers.status = 7
     assert minidock("run", "app") == (7, "", "")
-    assert engine.containers.streams == Streams(None, 1, 2, detach_keys=b"")
+    assert engine.containers.streams == Streams(None, 1, 2)
     minidock("run", "-i", "--sig-proxy=false", "app")
-    assert engine.containers.streams == Streams(0, 1, 2, detach_keys=b"", forward_signals=False)
+    assert engine.containers.streams == Streams(0, 1, 2, forward_signals=False)
 
 
 def test_chosen_streams(minidock: Minidock, engine: FakeEngine) -> None:
@@ -292,9 +292,12 @@ def test_chosen_streams(minidock: Minidock, engine: FakeEngine) -> None:
     assert streams.stdout > 2
 
 
-def test_run_without_output_streams_prints_the_id(minidock: Minidock) -> None:
-    """A run that shows no output shows the id, as docker does."""
-    assert minidock("run", "-a", "stdin", "app").out == f"{CONTAINER_ID}\n"
+def test_run_that_only_feeds_prints_nothing(minidock: Minidock, engine: FakeEngine) -> None:
+    """-a stdin shows no id, as with docker; -i connects stdin whatever -a says."""
+    assert minidock("run", "-a", "stdin", "app").out == ""
+    assert minidock("run", "-i", "-a", "stdout", "app").out == ""
+    assert engine.containers.streams is not None
+    assert engine.containers.streams.stdin == 0
 
 
 def test_left_by_detach_keys(minidock: Minidock, engine: FakeEngine) -> None:
@@ -322,9 +325,7 @@ def test_terminal_wanted(minidock: Minidock, engine: FakeEngine) -> None:
     assert minidock("run", "-it", "app") == (1, "", "the input device is not a TTY\n")
     assert engine.containers.options is None
     assert minidock("run", "-t", "app").status == 0
-    assert engine.containers.streams == Streams(
-        None, 1, 2, detach_keys=b"", forward_signals=False
-    )
+    assert engine.containers.streams == Streams(None, 1, 2)
 
 
 def test_detach_and_attach_conflict(minidock: Minidock) -> None:

@@ -3,8 +3,9 @@
 
 import pytest
 
-from minidock.engine.options import CommitOptions, ExecOptions, LogOptions, Streams
+from minidock.engine.options import CommitOptions, ExecOptions, LogOptions
 from minidock.engine.views import ChangeView, LogLine, PortView
+from minidock.runtime.streams import Streams
 from tests.unit.cli.conftest import Minidock
 from tests.unit.cli.fakes import IMAGE_ID, Call, FakeEngine
 
@@ -72,10 +73,10 @@ def test_attached_start(minidock: Minidock, engine: FakeEngine) -> None:
     """An attached start ends with the container's status, and has stdin if that has."""
     engine.containers.status = 4
     assert minidock("start", "-ai", "old") == (4, "", "")
-    assert engine.containers.streams == Streams(None, 1, 2, detach_keys=b"")
+    assert engine.containers.streams == Streams(None, 1, 2)
     engine.containers.config["OpenStdin"] = True
     minidock("start", "-ai", "old")
-    assert engine.containers.streams == Streams(0, 1, 2, detach_keys=b"")
+    assert engine.containers.streams == Streams(0, 1, 2)
     assert minidock("start", "-a", "old", "web") == (
         1,
         "",
@@ -108,7 +109,7 @@ def test_exec(minidock: Minidock, engine: FakeEngine) -> None:
     assert result == (5, "", "")
     options = ExecOptions(("ls", "-l"), ("A=1",), "bob", "/x", interactive=True)
     assert engine.containers.calls == [Call("exec", ("web", options))]
-    assert engine.containers.streams == Streams(0, 1, 2, detach_keys=b"")
+    assert engine.containers.streams == Streams(0, 1, 2)
 
 
 def test_detached_exec(minidock: Minidock, engine: FakeEngine) -> None:

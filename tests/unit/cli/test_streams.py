@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from minidock.cli.streams import parse_detach_keys
-from minidock.engine.options import Streams
 from minidock.errors import InvalidArgument
+from minidock.runtime.streams import Streams
 from tests.unit.cli.conftest import Minidock
 from tests.unit.cli.fakes import FakeEngine
 
@@ -29,11 +29,12 @@ def terminal() -> Iterator[None]:
 
 @pytest.mark.usefixtures("terminal")
 def test_terminal(minidock: Minidock, engine: FakeEngine) -> None:
-    """A terminal has detach keys, and Ctrl-C goes through it instead of as a signal."""
+    """A terminal has detach keys and a size; other processes' signals go to run's program."""
+    streams = Streams(0, 1, 2, terminal=True, screen=0, detach_keys=b"\x10\x11")
     assert minidock("run", "-it", "app").status == 0
-    assert engine.containers.streams == Streams(
-        0, 1, 2, terminal=True, detach_keys=b"\x10\x11", forward_signals=False
-    )
+    assert engine.containers.streams == streams
+    assert minidock("exec", "-it", "web", "sh").status == 0
+    assert engine.containers.streams == streams._replace(forward_signals=False)
 
 
 @pytest.mark.usefixtures("terminal")
@@ -46,6 +47,11 @@ def test_detach_keys(minidock: Minidock, engine: FakeEngine, tmp_path: Path) -> 
     assert engine.containers.streams.detach_keys == b"\x01"
     minidock("exec", "-it", "--detach-keys", "ctrl-[,x", "web", "sh")
     assert engine.containers.streams.detach_keys == b"\x1bx"
+
+
+def test_the_delete_key() -> None:
+    """DEL is a key, as with docker."""
+    assert parse_detach_keys("DEL,a") == b"\x7fa"
 
 
 @pytest.mark.parametrize("text", ["", "ctrl-", "ctrl-1", "xy", "a,,b", "alt-a", "ü"])
