@@ -6,13 +6,19 @@ from typing import Any, TypeVar
 
 from minidock.cli.command import command
 from minidock.cli.flags import INT, switch, value
-from minidock.cli.output import each, report, warn
+from minidock.cli.output import each, each_at_once, err, printable, report, warn
 from minidock.cli.session import Session
-from minidock.errors import NotFound
+from minidock.errors import InvalidArgument, MinidockError, NotFound
+from minidock.progress import Event, Warned
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _CONTAINERS = "[OPTIONS] CONTAINER [CONTAINER...]"
+
+
+def _warn_of(event: Event) -> None:
+    if isinstance(event, Warned):
+        warn(event.message)
 
 
 def _stop_flags(function: F) -> F:
@@ -41,10 +47,10 @@ def stop(
     """Stop containers."""
 
     def stop_one(name: str) -> str:
-        session.engine.containers.stop(name, timeout, signal)
+        session.engine.containers.stop(name, timeout, signal, _warn_of)
         return name
 
-    return each(arguments, stop_one)
+    return each_at_once(arguments, stop_one)
 
 
 @command(
@@ -61,7 +67,7 @@ def restart(
     """Stop and start containers."""
 
     def restart_one(name: str) -> str:
-        session.engine.containers.restart(name, timeout, signal)
+        session.engine.containers.restart(name, timeout, signal, _warn_of)
         return name
 
     return each(arguments, restart_one)
@@ -78,7 +84,7 @@ def kill(session: Session, /, arguments: tuple[str, ...], signal: str) -> int:
         session.engine.containers.kill(name, signal or "KILL")
         return name
 
-    return each(arguments, kill_one)
+    return each_at_once(arguments, kill_one)
 
 
 @command(
@@ -109,7 +115,7 @@ def rm(
             return None
         return name
 
-    return each(arguments, remove_one)
+    return each_at_once(arguments, remove_one)
 
 
 @command(
@@ -125,7 +131,15 @@ def wait(session: Session, /, arguments: tuple[str, ...]) -> int:
 
 
 @command("Rename a container", "CONTAINER NEW_NAME", (2, 2), "container rename", "rename")
-def rename(session: Session, /, arguments: tuple[str, ...]) -> None:
+def rename(session: Session, /, arguments: tuple[str, ...]) -> int:
     """Give a container another name."""
     name, new = arguments
-    session.engine.containers.rename(name, new)
+    if not name or not new:
+        raise InvalidArgument("Neither old nor new names may be empty")
+    try:
+        session.engine.containers.rename(name, new)
+    except MinidockError as e:
+        report(e)
+        err(f"Error: failed to rename container named {printable(name)}")
+        return 1
+    return 0

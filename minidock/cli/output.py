@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TextIO
 
 from minidock.cli.failures import StdoutClosed
@@ -102,6 +102,16 @@ def printable(text: str, *, keep: str = "\n\t") -> str:
 
 def _is_harmless(character: str) -> bool:
     return character.isprintable() or "\udc80" <= character <= "\udcff"
+
+
+def each_at_once(names: Sequence[str], action: Callable[[str], str | None]) -> int:
+    """Do what `each` does, for many names at the same time; the output is in their order."""
+    if len(names) < 2:
+        return each(names, action)
+    from minidock.cli.parallel import run_all  # threads, for more than one name
+
+    jobs = run_all(names, action)
+    return each(names, lambda _name: next(jobs).outcome())
 
 
 def each(names: Iterable[str], action: Callable[[str], str | None]) -> int:

@@ -371,17 +371,31 @@ class Containers:
         )
         return (LogLine(*entry) for entry in entries)
 
-    def stop(self, name: str, timeout: int | None = None, signal: str = "") -> None:
+    def stop(
+        self,
+        name: str,
+        timeout: int | None = None,
+        signal: str = "",
+        progress: Progress = ignore,
+    ) -> None:
         """Send the stop signal, and SIGKILL after `timeout` seconds (negative: never).
 
-        A container that does not run is left alone.
+        A container that does not run is left alone. One that can't take notice of the signal is
+        not waited for, unless the user or the container says how long.
         """
         container, state = self._find(name)
         config = container.record.config
-        if timeout is None:
-            timeout = int(config.get("StopTimeout", STOP_TIMEOUT))
         number = liveness.parse_signal(signal) if signal else liveness.stop_signal(config)
         state = restarts.forbid(container)
+        if timeout is None:
+            timeout = config.get("StopTimeout")
+        if timeout is None:
+            from minidock.engine import stopping  # only stop without a time needs it
+
+            timeout = STOP_TIMEOUT
+            if not stopping.heeds(state, number):
+                progress(Warned(stopping.unheeded(name, number)))
+                timeout = 0
         liveness.signal_init(state, number)
         self._resume(container, state)
         if not liveness.await_init(state, None if timeout < 0 else timeout):
@@ -396,10 +410,17 @@ class Containers:
         except ContainerNotFound:
             return None
 
-    def restart(self, name: str, timeout: int | None = None, signal: str = "") -> None:
-        """Stop a container if it runs, then start it."""
-        self.stop(name, timeout, signal)
-        self.start(name)
+    def restart(
+        self,
+        name: str,
+        timeout: int | None = None,
+        signal: str = "",
+        progress: Progress = ignore,
+    ) -> None:
+        """Stop a container if it runs, then start it; with ``--rm`` it stays for that."""
+        with self._store.containers.find(name).kept():
+            self.stop(name, timeout, signal, progress)
+            self.start(name, progress)
 
     def kill(self, name: str, signal: str = "KILL") -> None:
         """Send a signal; after SIGKILL, wait for the end.
@@ -407,8 +428,11 @@ class Containers:
         Raises:
             NotRunning, InvalidSignal
         """
-        container, state = self._find(name)
         number = liveness.parse_signal(signal)
+        try:
+            container, state = self._find(name)
+        except ContainerNotFound as e:
+            raise ContainerNotFound(name, f"Cannot kill container: {name}: ") from e
         if number in (SIGKILL, liveness.stop_signal(container.record.config)):
             restarts.forbid(container)
         if state.status == RESTARTING:
@@ -472,7 +496,11 @@ class Containers:
         end = self._await_end(container)
         if told is not None:
             return told
-        return end.exit_code if end else liveness.UNKNOWN_EXIT
+        if end:
+            return end.exit_code
+        # It is gone with its status: with --rm its monitor was killed, else it was by `rm -f`.
+        removed = container.record.host["AutoRemove"]
+        return liveness.UNKNOWN_EXIT if removed else 128 + SIGKILL
 
     def rename(self, name: str, new: str) -> None:
         """Give a container another name; raise NameTaken, SameName or InvalidName."""

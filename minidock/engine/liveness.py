@@ -24,7 +24,7 @@ from minidock.linux.process_stat import living_since
 from minidock.store.containers import EXITED, LIVE, RESTARTING, Container, ContainerState
 from minidock.store.unpacked import boot_id
 
-_SIGNAL = r"(?:SIG)?([A-Z]+[0-9]?|[0-9]{1,3})((?<=RTMIN)\+[0-9]+|(?<=RTMAX)-[0-9]+)?"
+_SIGNAL = r"([0-9]{1,3}|(?:SIG)?([A-Z]+[0-9]?))((?<=RTMIN)\+[0-9]+|(?<=RTMAX)-[0-9]+)?"
 UNKNOWN_EXIT = 255
 RECORD_WAIT = 10.0
 """Seconds that a monitor may take from the end of init to the record of it."""
@@ -49,7 +49,7 @@ def parse_signal(text: str) -> int:
     match = re.fullmatch(_SIGNAL, text.upper())
     if match is None:
         raise InvalidSignal(text)
-    name, offset = match[1], int(match[2] or 0)
+    name, offset = match[2] or match[1], int(match[3] or 0)
     if name.isdigit():
         number = int(name)
     elif name in ("RTMIN", "RTMAX"):

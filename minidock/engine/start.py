@@ -478,7 +478,7 @@ def _with_places(
 def finish(config: Config, store: Store, container: Container, state: ContainerState) -> None:
     """Give back what the container had, and record `state`; the caller holds its lock."""
     with contextlib.ExitStack() as steps:  # the later ones are taken if the first fail
-        if container.record.host.get("AutoRemove"):
+        if container.record.host.get("AutoRemove") and not container.is_kept:
             steps.callback(_remove, store, container)
         else:
             steps.callback(container.set_state, state._replace(endpoint=None, cgroups=()))

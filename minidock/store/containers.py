@@ -28,6 +28,7 @@ RESTARTING = "restarting"
 
 LIVE = (RUNNING, PAUSED)
 """With processes."""
+_KEPT = "restart.lock"
 
 DEAD = "dead"
 """Shown for a container whose state can't be read."""
@@ -40,8 +41,9 @@ _HEX = frozenset("0123456789abcdef")
 class ContainerNotFound(NotFound):
     """No container has that name or id; the text is docker's."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"No such container: {name}", hint="minidock ps -a lists them all")
+    def __init__(self, name: str, prefix: str = "") -> None:
+        hint = "minidock ps -a lists them all"
+        super().__init__(f"{prefix}No such container: {name}", hint=hint)
         self.name = name
 
 
@@ -301,6 +303,35 @@ class Container(NamedTuple):
         record = self.record._replace(host=host)
         durable = not host.get("AutoRemove")
         write_file(f"{self.directory}/container.json", record.to_json(), durable=durable)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the container although it ends: it will be started again at once.
+
+        Raises:
+            ContainerNotFound: it was removed meanwhile.
+        """
+        lock = Lock(f"{self.directory}/{_KEPT}", shared=True)
+        try:
+            lock.__enter__()
+        except FileNotFoundError as e:
+            raise ContainerNotFound(self.id) from e
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether another process has it `kept`."""
+        path = f"{self.directory}/{_KEPT}"
+        if not os.path.exists(path):
+            return False
+        lock = Lock(path)
+        if lock.try_acquire():
+            lock.release()
+            return False
+        return True
 
     @property
     def state(self) -> ContainerState:

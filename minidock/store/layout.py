@@ -24,6 +24,7 @@
         container.log             json-file log
         attach.sock               the monitor's socket
         freeze.lock               flock: held by who freezes the container, or lets it go on
+        restart.lock              flock: shared by who restarts it: it is not removed at its end
         monitor.error             what went wrong in the monitor with nobody to tell
         hosts hostname resolv.conf
         places/                   directories to mount on, see places.py

@@ -35,7 +35,7 @@ from minidock.engine.views import (
 from minidock.errors import Conflict, NotFound
 from minidock.oci.digest import Digest, digest_of
 from minidock.oci.reference import Reference, parse_reference
-from minidock.progress import Progress, Resolving
+from minidock.progress import Progress, Resolving, Warned
 from minidock.runtime.streams import Streams
 
 CONTAINER_ID = "4f" * 32
@@ -102,6 +102,7 @@ class FakeContainers:
         self.fails: BaseException | None = None
         self.status: int | None = 0
         self.config = {"Tty": False, "OpenStdin": False}
+        self.warning = ""
         self.options: CreateOptions | None = None
         self.streams: Streams | None = None
         self.calls: list[Call] = []
@@ -185,10 +186,12 @@ class FakeContainers:
     def _call(self, verb: str, name: str, *rest: Any) -> None:
         self.calls.append(Call(verb, (self._find(name), *rest)))
 
-    def stop(self, name: str, timeout: int | None, signal: str) -> None:
+    def stop(self, name: str, timeout: int | None, signal: str, progress: Progress) -> None:
         self._call("stop", name, timeout, signal)
+        if self.warning:
+            progress(Warned(self.warning))
 
-    def restart(self, name: str, timeout: int | None, signal: str) -> None:
+    def restart(self, name: str, timeout: int | None, signal: str, progress: Progress) -> None:
         self._call("restart", name, timeout, signal)
 
     def kill(self, name: str, signal: str) -> None:

@@ -14,7 +14,33 @@ def test_several_names(minidock: Minidock, engine: FakeEngine) -> None:
     """Every name is dealt with, successes on stdout, failures on stderr."""
     result = minidock("stop", "web", "nosuch", "old")
     assert result == (1, "web\nold\n", "Error: No such container: nosuch\n")
-    assert [call.arguments[0] for call in engine.containers.calls] == ["web", "old"]
+    assert sorted(call.arguments[0] for call in engine.containers.calls) == ["old", "web"]
+
+
+def test_more_names_than_are_dealt_with_at_once(minidock: Minidock, engine: FakeEngine) -> None:
+    """The output is in the order of the names."""
+    names = [("web", "old", "nosuch")[i % 3] for i in range(110)]
+    result = minidock("kill", *names)
+    assert result.out.split() == [name for name in names if name != "nosuch"]
+    assert result.err.count("No such container") == names.count("nosuch")
+
+
+def test_a_stop_that_warns(minidock: Minidock, engine: FakeEngine) -> None:
+    """What the engine has to say is a line on stderr."""
+    engine.containers.warning = "takes no notice"
+    assert minidock("stop", "web") == (0, "web\n", "WARNING: takes no notice\n")
+
+
+def test_failed_renames(minidock: Minidock, engine: FakeEngine) -> None:
+    """The error is followed by docker's line, and empty names never come to the engine."""
+    result = minidock("rename", "nosuch", "new")
+    assert result == (
+        1,
+        "",
+        "Error: No such container: nosuch\nError: failed to rename container named nosuch\n",
+    )
+    result = minidock("rename", "web", "")
+    assert result == (1, "", "Error: Neither old nor new names may be empty\n")
 
 
 @pytest.mark.parametrize(

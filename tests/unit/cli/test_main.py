@@ -191,7 +191,7 @@ def test_status_of_a_failed_exec(
 
 def test_text_of_a_failure(minidock: Minidock) -> None:
     """Other failures are one line."""
-    result = minidock("rename", "nosuch", "new")
+    result = minidock("port", "nosuch")
     assert result == (1, "", "Error: No such container: nosuch\n")
 
 

@@ -103,7 +103,20 @@ def test_signal_is_understood(text: str, number: int) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "0", "65", "-9", "BOGUS", "_IGN", "_DFL", "_BLOCK", "SIGSIGKILL", "²", "KILL+1"),
+        *(
+            "",
+            "0",
+            "65",
+            "-9",
+            "BOGUS",
+            "_IGN",
+            "_DFL",
+            "_BLOCK",
+            "SIGSIGKILL",
+            "²",
+            "KILL+1",
+            "SIG9",
+        ),
         *("RTMIN+99", "RTMAX-99", "RTMAX+1", "RTMIN-1", "9999999999999999999", "SIG", "9 "),
     ],
 )
