@@ -20,6 +20,7 @@ from minidock.runtime.mounts import (
     DEVICES,
     Covers,
     Step,
+    fill,
     finish_dev,
     is_below_dev,
     make_console,
@@ -139,6 +140,8 @@ class Init:
         if step.is_dev:
             self._make_devices(mount, step, reporter)
             reporter.at(messages.MOUNT, index)
+        if step.copies:
+            fill(root, step, mount)
         if step.fstype == "proc":
             self._set_sysctls(mount, reporter)
             reporter.at(messages.MOUNT, index)

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Collection
 
+from minidock.fs.copying import copy_tree
 from minidock.fs.rooted import RootedDir
 from minidock.linux import mounts
 from minidock.oci.runtime import LinuxDevice, Mount
@@ -57,6 +58,7 @@ _READ_ONLY = (
     | mounts.MOUNT_ATTR_NODEV
     | mounts.MOUNT_ATTR_NOEXEC
 )
+_COPIED = ("user.", "security.capability")
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 
 _IN_PROC = (
@@ -97,7 +99,8 @@ class Step(NamedTuple):
     """One mount. `source` is a host path for binds, else a name for mount(8) to show.
 
     `attributes` and `cleared` are MOUNT_ATTR_*, `propagation` is one of MS_PRIVATE and so on.
-    `directories` and `links` (name, target) are made in a new tmpfs before anyone can see it.
+    `directories` and `links` (name, target) are made in a new tmpfs before anyone can see it;
+    with `copies` it begins with what it hides, see `fill`.
     """
 
     destination: str
@@ -110,6 +113,7 @@ class Step(NamedTuple):
     recursive: bool = False
     directories: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    copies: bool = False
 
     @property
     def is_bind(self) -> bool:
@@ -156,6 +160,8 @@ def _step(mount: Mount) -> Step:
             )
         elif option in _PROPAGATION or name in _PROPAGATION:
             step = step._replace(propagation=_PROPAGATION.get(option) or _PROPAGATION[name])
+        elif option == "tmpcopyup" and step.fstype == "tmpfs":
+            step = step._replace(copies=True)
         elif option in ("bind", "rbind"):
             step = step._replace(recursive=option == "rbind")
         elif not step.is_bind:
@@ -211,7 +217,24 @@ def open_new(step: Step) -> int:
         os.mkdir(name, 0o755, dir_fd=fd)
     for name, target in step.links:
         os.symlink(target, name, dir_fd=fd)
-    return fd if step.is_dev else _configured(fd, step)
+    return fd if step.is_dev or step.copies else _configured(fd, step)
+
+
+def fill(root: RootedDir, step: Step, mount: int) -> None:
+    """Copy what the new tmpfs of `step` hides into it, then give it its attributes.
+
+    That is the option ``tmpcopyup``, which podman asks for and all runtimes have.
+    """
+    try:
+        hidden = root.open(step.destination, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        hidden = -1
+    if hidden >= 0:
+        try:
+            copy_tree(hidden, mount, lambda name: name.startswith(_COPIED))
+        finally:
+            os.close(hidden)
+    _configured(mount, step)
 
 
 def with_mode_of_place(root: RootedDir, step: Step) -> Step:
