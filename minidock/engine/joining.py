@@ -3,14 +3,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from minidock.engine import liveness
 from minidock.engine.isolation import CONTAINER, Joined, Sharing, sharing, shm_of_host
 from minidock.engine.options import CreateOptions
 from minidock.errors import Conflict, SystemFailure
 from minidock.oci.runtime import SHM
-from minidock.runtime.foreign import clone_from
+from minidock.runtime.foreign import clone_proc, clone_shm
 from minidock.store.containers import Container
 from minidock.store.store import Store
 
@@ -71,12 +71,13 @@ def opened(store: Store, wanted: Sharing) -> Iterator[Joined]:
             if kind == "ipc":
                 _check_ipc(container)
                 shm = f"{path.removesuffix('/ns/ipc')}/root{SHM}"
-                trees[shm] = _open_shm(container)
-                held.callback(os.close, trees[shm])
+                trees[shm] = _take(container, held, clone_shm)
             if _is_own(fd, _FILES[kind]):
                 host.append(kind)  # what would change it would change the host
-            else:
-                paths[kind], namespaces[kind] = path, fd
+                continue
+            paths[kind], namespaces[kind] = path, fd
+            if kind == "pid":
+                trees["proc"] = _take(container, held, clone_proc)
         yield Joined(tuple(host), paths, namespaces, shm, trees)
 
 
@@ -109,14 +110,17 @@ def _open(container: Container, kind: str, name: str) -> tuple[str, int]:
     return path, fd
 
 
-def _open_shm(container: Container) -> int:
-    _, fd = _open(container, "ipc", "mnt")
+def _take(container: Container, held: contextlib.ExitStack, clone: Callable[[int], int]) -> int:
+    """Return what `clone` takes out of the mount namespace of a running container."""
+    _, namespace = _open(container, "pid", "mnt")
     try:
-        return clone_from(fd, SHM)
+        tree = clone(namespace)
     except OSError as e:
-        raise SystemFailure.of("share /dev/shm", e) from e
+        raise SystemFailure.of("share the mount", e) from e
     finally:
-        os.close(fd)
+        os.close(namespace)
+    held.callback(os.close, tree)
+    return tree
 
 
 def _is_own(fd: int, name: str) -> bool:

@@ -86,11 +86,14 @@ class Init:
         reporter.at(messages.NAMESPACES)
         flags = 0
         for namespace in self._spec.linux.namespaces:
-            if namespace.type == "pid":
+            held = self._plan.namespaces.get(namespace.type)
+            if namespace.type == "pid" and held is None:
                 continue  # the parent's part: a process can't change its own
             flag = namespaces.FLAGS[namespace.type]
             if namespace.path:
-                namespaces.join(namespace.path, flag, self._plan.namespaces.get(namespace.type))
+                # The processes of another container never see this one: only what the last
+                # program forks is in their namespace, as with exec.
+                namespaces.join(namespace.path, flag, held)
             else:
                 flags |= flag
         # The cgroup namespace shows the group that its maker is in, so the group comes first.

@@ -16,7 +16,7 @@ from typing import Never
 from minidock.errors import Conflict, InvalidArgument, MinidockError, SystemFailure
 from minidock.linux import namespaces, processes
 from minidock.linux.process_stat import start_time
-from minidock.oci.runtime import Process, Spec
+from minidock.oci.runtime import Namespace, Process, Spec
 from minidock.runtime import child, commands, messages
 from minidock.runtime.child import Channel, Stdio
 from minidock.runtime.final import open_program
@@ -55,7 +55,9 @@ class Bundle(NamedTuple):
     array of struct sock_filter, empty for no filter. `cgroup` are the ``cgroup.procs`` or
     ``tasks`` files of the groups it joins. `namespaces` are descriptors, by type, of those the
     spec has paths for: a path with a process id could mean another process by now. `trees` are
-    detached mounts, by the source of the binds that they are for, likewise.
+    detached mounts, by the source of the mounts that they are for, likewise. One of these is
+    /proc if a PID namespace is joined: it belongs to that of the process that mounts it, and
+    this is never there.
     """
 
     container_id: str
@@ -236,12 +238,16 @@ def launch(bundle: Bundle, stdio: tuple[int, int, int] | None, meeting: str = ""
             bundle.seccomp,
             bundle.cgroup,
         )
+
+        def move() -> None:
+            _set_pid_namespace(spec.linux.namespaces)
+
         launched = spawn(
             Init(work).run,
             stdio,
             (bundle.root, *prepared.values(), *bundle.namespaces.values()),
             terminal=spec.process.terminal,
-            pid_namespace=lambda: _set_pid_namespace(bundle),
+            pid_namespace=None if "pid" in bundle.namespaces else move,
             describe=_Describer(spec, steps),
             meeting=meeting,
         )
@@ -386,13 +392,12 @@ def _same_namespace() -> None:
     """Leave the next child where its parent is."""
 
 
-def _set_pid_namespace(bundle: Bundle) -> None:
-    for namespace in bundle.spec.linux.namespaces:
+def _set_pid_namespace(wanted: tuple[Namespace, ...]) -> None:
+    for namespace in wanted:
         if namespace.type != "pid":
             continue
         if namespace.path:
-            held = bundle.namespaces.get("pid")
-            namespaces.join(namespace.path, namespaces.CLONE_NEWPID, held)
+            namespaces.join(namespace.path, namespaces.CLONE_NEWPID)
         else:
             namespaces.unshare(namespaces.CLONE_NEWPID)
 
@@ -410,10 +415,11 @@ def _open_sources(
 ) -> dict[int, int]:
     prepared = {}
     for index, step in enumerate(steps):
-        if not step.is_bind:
+        tree = trees.get(step.source, -1)
+        if not step.is_bind and tree < 0:
             continue
         try:
-            prepared[index] = open_source(step, trees.get(step.source, -1))
+            prepared[index] = open_source(step, tree)
         except FileNotFoundError as e:
             raise MissingSource(step.source) from e
         except OSError as e:

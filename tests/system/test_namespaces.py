@@ -181,6 +181,34 @@ def test_processes_of_a_container(target: Place):
     assert "is not running" in target.refused(125, "run", "--rm", *flags, "base", "true")
 
 
+WATCH = """
+echo ready
+while :; do for p in /proc/[0-9]*; do
+    { line=$(tr '\\0' ' ' <$p/cmdline); exe=$(readlink $p/exe); } 2>/dev/null
+    case "$line $exe" in *pytho[n]*) echo "seen $line $exe" ;; esac
+done; done
+"""
+
+
+def test_newcomer_is_not_seen_while_it_is_made(minidock: Place):
+    """A container whose processes others join never sees those of the host that make them."""
+    tracing = ("--cap-add", "SYS_PTRACE", *QUIET)
+    minidock("run", "-d", "--name", "target", *tracing, "base", "sh", "-c", WATCH)
+    minidock.await_log("target", "ready")
+    for _ in range(5):
+        shown = minidock("run", "--rm", *QUIET, "--pid", "container:target", "base", "ps")
+        assert "ps" in shown
+    assert "seen" not in minidock("logs", "target")
+
+
+def test_terminal_in_the_processes_of_a_container(target: Place):
+    """A newcomer has a terminal of its own, and its status is told."""
+    words = ("run", "--rm", "-t", *QUIET, "--pid", "container:target", "base", "sh", "-c")
+    result = target.result(*words, "tty; ps -o pid,tty; mount -t proc p /tmp; exit 7")
+    assert result.status == 7
+    assert "/dev/pts/0" in result.text
+
+
 def test_shared_memory_of_a_container(target: Place):
     """Files of /dev/shm are seen from both; queues and segments belong to both."""
     flags = (*QUIET, "--ipc", "container:target")
@@ -200,7 +228,7 @@ def test_shared_memory_that_is_a_link(target: Place):
     )  # fmt: skip
     target.await_log("evil", "ok")
     words = ("run", "--rm", *QUIET, "--ipc", "container:evil", "base", "ls", "/dev/shm")
-    assert "share /dev/shm" in target.refused(125, *words)
+    assert "share the mount" in target.refused(125, *words)
 
 
 REFUSED = (
