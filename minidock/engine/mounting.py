@@ -5,7 +5,8 @@ import contextlib
 import os
 
 from minidock.engine.mount_points import BIND, TMPFS, VOLUME, MountPoint, mount_points, tmpfs_of
-from minidock.errors import SystemFailure
+from minidock.engine.records import has_other_runtime
+from minidock.errors import SystemFailure, Unsupported
 from minidock.linux.openat import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
 from minidock.oci.runtime import Mount
 from minidock.runtime import spec
@@ -29,9 +30,19 @@ def mounts(
     """Return the mounts of a record; `opened` closes what must be open until they are made.
 
     With `nodev` devices on volumes don't work: nobody guards them, and others may have put
-    them there. Raises SystemFailure for a path that a volume does not have.
+    them there.
+
+    Raises:
+        SystemFailure: a volume does not have the path in it that is to be mounted.
+        Unsupported: such a path, and a runtime that takes no descriptors: a path in a volume
+            may lead to elsewhere by the time it is mounted.
     """
-    return [_mount(point, opened, nodev=nodev) for point in mount_points(record)]
+    points = mount_points(record)
+    if has_other_runtime(record.host) and any(point.subpath for point in points):
+        raise Unsupported(
+            f"the runtime {record.host['Runtime']} can't mount a part of a volume"
+        )
+    return [_mount(point, opened, nodev=nodev) for point in points]
 
 
 def _mount(point: MountPoint, opened: contextlib.ExitStack, *, nodev: bool) -> Mount:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import tarfile
 import time
@@ -365,6 +366,16 @@ def test_part_of_a_volume(minidock: Place) -> None:
     assert shown == "deep\n"
     said = minidock.refused(125, "run", "--rm", "--mount", f"{mount}nosuch", "base")
     assert "cannot access path nosuch of the volume v1: no such file" in said
+
+
+@pytest.mark.skipif(shutil.which("runc") is None, reason="needs runc")
+def test_another_runtime(minidock: Place) -> None:
+    """It mounts volumes too, but no part of one, as it can't be told which without a path."""
+    words = ("run", "--rm", "--network", "none", "--runtime", "runc", "--mount")
+    assert minidock(*words, "src=v1,dst=/data", "stuff", "cat", "/data/one") == "first\n"
+    part = "src=v1,dst=/part,volume-subpath=inner"
+    said = minidock.refused(125, *words, part, "stuff", "true")
+    assert "the runtime runc can't mount a part of a volume" in said
 
 
 def test_a_directory_of_the_host_as_a_volume(
