@@ -8,6 +8,7 @@ from minidock.errors import DataCorrupted
 from minidock.oci.runtime import LinuxDevice, Mount, Rlimit, Spec
 from minidock.runtime.spec import (
     InvalidMount,
+    InvalidSysctl,
     SpecInputs,
     bind_mount,
     make_spec,
@@ -150,3 +151,46 @@ def test_mount_helpers() -> None:
     assert bind_mount("/s", "/d", read_only=True) == Mount(
         "/d", "bind", "/s", ("rbind", "ro", "rprivate")
     )
+
+
+@pytest.mark.parametrize(
+    ("sysctl", "shared", "message"),
+    [
+        ("kernel.panic", (), "is not in a separate kernel namespace"),
+        ("vm.overcommit_memory", (), "is not in a separate kernel namespace"),
+        ("net.core.somaxconn", ("network",), "not allowed in host network namespace"),
+        ("kernel.shmmax", ("ipc",), "is not allowed in the hosts ipc namespace"),
+        ("fs.mqueue.msg_max", ("ipc",), "is not allowed in the hosts ipc namespace"),
+    ],
+)
+def test_sysctl_of_the_host(sysctl: str, shared: tuple[str, ...], message: str) -> None:
+    """What would change the host is refused, whoever asks."""
+    inputs = SpecInputs(("x",), User(), sysctl={sysctl: "1"}, host_namespaces=shared)
+    with pytest.raises(InvalidSysctl, match=message):
+        make_spec(inputs)
+
+
+def test_namespaces_of_others() -> None:
+    """One that is joined has a path; of the host's nothing is made, named or set."""
+    inputs = SpecInputs(
+        ("x",),
+        User(),
+        hostname="h",
+        host_namespaces=("uts",),
+        joined={"network": "/proc/7/ns/net"},
+    )
+    spec = make_spec(inputs)
+    found = {namespace.type: namespace.path for namespace in spec.linux.namespaces}
+    assert found["network"] == "/proc/7/ns/net"
+    assert "uts" not in found
+    assert spec.hostname == ""
+    assert not [name for name in spec.linux.sysctl if name.startswith("net.")]
+    assert "HOSTNAME=h" in spec.process.env
+
+
+def test_unmasked() -> None:
+    """All of /proc is shown, and /sys stays read-only."""
+    spec = make_spec(SpecInputs(("x",), User(), unmasked=True))
+    assert (spec.linux.masked_paths, spec.linux.readonly_paths) == ((), ())
+    (sys,) = (mount for mount in spec.mounts if mount.destination == "/sys")
+    assert "ro" in sys.options
