@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import stat
 
 from minidock.engine.mount_points import BIND, TMPFS, VOLUME, MountPoint, mount_points, tmpfs_of
 from minidock.engine.records import has_other_runtime
@@ -14,13 +15,21 @@ from minidock.store import places
 from minidock.store.containers import Container, ContainerRecord
 from minidock.store.store import Store
 
+_OPEN = stat.S_IFDIR | 0o1777
+_DIRECTORY = stat.S_IFDIR | 0o755
+_FILE = stat.S_IFREG | 0o755
+
 
 def make_places(store: Store, container: Container, lowers: tuple[str, ...]) -> None:
-    """Give the container a layer with the places of its mounts that `lowers` lack."""
-    wanted = {mount.destination: True for mount in tmpfs_of(container.record.host)}
+    """Give the container a layer with the places of its mounts that `lowers` lack.
+
+    A tmpfs has the mode of what it covers, for everybody where that was not there before.
+    """
+    wanted = {mount.destination: _OPEN for mount in tmpfs_of(container.record.host)}
     for point in mount_points(container.record):
         source = os.path.join(point.source, point.subpath) if point.subpath else point.source
-        wanted[point.destination] = point.type == TMPFS or os.path.isdir(source)
+        kind = _DIRECTORY if os.path.isdir(source) else _FILE
+        wanted[point.destination] = _OPEN if point.type == TMPFS else kind
     places.build(store.layout, container.places, lowers, wanted)
 
 

@@ -5,7 +5,9 @@ A mount needs a directory or a file to cover. Made in the writable layer it woul
 the container, which ``diff`` shows and ``commit`` keeps.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Mapping
 
 from minidock.fs.atomic import make_directory, write_file
@@ -21,22 +23,29 @@ from minidock.store.chains import (
 from minidock.store.layout import Layout
 from minidock.store.scratch import scratch
 
+_PATH_MAX = 4096
+
 
 def build(
-    layout: Layout, target: str, lowers: tuple[str, ...], wanted: Mapping[str, bool]
+    layout: Layout, target: str, lowers: tuple[str, ...], wanted: Mapping[str, int]
 ) -> None:
     """Make the layer `target` on top of `lowers` (top first) if a place is missing in them.
 
-    `wanted` are absolute destinations: True for a directory, False for a file. One below
-    another is a matter of what is mounted there. One that a symbolic link leads to is left to
-    be made in the container's writable layer, where the kernel follows the link.
+    `wanted` are absolute destinations and what to make there: S_IFDIR or S_IFREG with a mode.
+    One below another is a matter of what is mounted there. One that a symbolic link leads to is
+    left to be made in the container's writable layer, where the kernel follows the link.
+
+    Raises:
+        OSError: ENAMETOOLONG for a path that no system call would take; an image may have such.
     """
     if os.path.exists(target):
         return
     paths = {destination.strip("/"): kind for destination, kind in wanted.items()}
+    if any(len(path) >= _PATH_MAX for path in paths):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     free = {
-        path: is_directory
-        for path, is_directory in paths.items()
+        path: kind
+        for path, kind in paths.items()
         if not paths.keys() & set(ancestors(path)) and _is_free(lowers, path)
     }
     if not free:
@@ -47,11 +56,12 @@ def build(
         parents = {parent for path in free for parent in ancestors(path)}
         for path in sorted(parents):
             make_directory(f"{tree}/{path}", 0o755)
-        for path, is_directory in free.items():
-            if is_directory:
-                make_directory(f"{tree}/{path}", 0o755)
+        for path, kind in free.items():
+            mode = stat.S_IMODE(kind)
+            if stat.S_ISDIR(kind):
+                make_directory(f"{tree}/{path}", mode)
             else:
-                write_file(f"{tree}/{path}", b"", mode=0o755, durable=False)
+                write_file(f"{tree}/{path}", b"", mode=mode, durable=False)
         for path in (*sorted(parents, reverse=True), "."):  # times after what is inside
             source = _shown(lowers, path)
             if source:

@@ -159,6 +159,9 @@ def test_places_that_are_too_long(minidock: Guarded, tmp_path: Path) -> None:
         if result.status:
             assert "internal" not in result.errors
             assert result.errors.strip()
+    image = minidock.add("deep", Volumes={long: {}})
+    refusal = minidock.refused(125, "run", "--rm", *QUIET, image, "true")
+    assert "name too long" in refusal
 
 
 def test_groups_are_those_of_the_user(minidock: Guarded) -> None:

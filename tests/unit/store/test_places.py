@@ -30,12 +30,17 @@ def lowers(tmp_path: Path) -> tuple[str, str]:
     return str(top), str(bottom)
 
 
+DIRECTORY, FILE = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
+
+
 def places(store: Store, lowers: tuple[str, ...], **wanted: bool) -> set[str]:
-    """Return the paths in the layer that is made for `wanted`."""
+    """Return the paths in the layer for `wanted`, True for a directory, False for a file."""
     target = f"{store.layout.root}/places"
-    build(
-        store.layout, target, lowers, {f"/{k.replace('_', '/')}": v for k, v in wanted.items()}
-    )
+    kinds = {
+        f"/{name.replace('_', '/')}": DIRECTORY if is_directory else FILE
+        for name, is_directory in wanted.items()
+    }
+    build(store.layout, target, lowers, kinds)
     return {os.path.relpath(path, target) for path in Path(target).rglob("*")}
 
 
@@ -53,6 +58,20 @@ def test_what_is_above_looks_as_before(store: Store, lowers: tuple[str, str]) ->
     places(store, lowers, var_new=True)
     status = os.stat(f"{store.layout.root}/places/var")
     assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns) == (0o711, 10**18)
+
+
+def test_mode_of_a_place(store: Store, lowers: tuple[str, str]) -> None:
+    """A directory has the mode that is asked for, what is made above it the usual one."""
+    target = f"{store.layout.root}/places"
+    build(store.layout, target, lowers, {"/new/open": stat.S_IFDIR | 0o1777})
+    modes = [stat.S_IMODE(os.stat(f"{target}/{path}").st_mode) for path in ("new", "new/open")]
+    assert modes == [0o755, 0o1777]
+
+
+def test_path_that_no_call_takes(store: Store, lowers: tuple[str, str]) -> None:
+    """An image can name one of a megabyte: it is refused before it is taken apart."""
+    with pytest.raises(OSError, match="too long"):
+        build(store.layout, f"{store.layout.root}/places", lowers, {"/d" * 500_000: DIRECTORY})
 
 
 def test_nothing_is_made_without_need(store: Store, lowers: tuple[str, str]) -> None:
