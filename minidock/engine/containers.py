@@ -56,6 +56,7 @@ from minidock.oci.digest import Digest
 from minidock.oci.reference import parse_reference
 from minidock.progress import Progress, Warned, ignore
 from minidock.store.containers import (
+    EXITED,
     PAUSED,
     RESTARTING,
     RUNNING,
@@ -433,10 +434,11 @@ class Containers:
             container, state = self._find(name)
         except ContainerNotFound as e:
             raise ContainerNotFound(name, f"Cannot kill container: {name}: ") from e
-        if number in (SIGKILL, liveness.stop_signal(container.record.config)):
-            restarts.forbid(container)
-        if state.status == RESTARTING:
-            return
+        ends = number in (SIGKILL, liveness.stop_signal(container.record.config))
+        if state.status == RESTARTING or (ends and state.status in (RUNNING, PAUSED)):
+            state = restarts.forbid(container)
+            if state.status == EXITED:
+                return
         if not liveness.signal_init(state, number):
             raise liveness.NotRunning(container, f"Cannot kill container: {name}: ")
         config = container.record.config

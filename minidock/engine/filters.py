@@ -61,7 +61,7 @@ def container_filter(filters: Filters, store: Store) -> Callable[[ContainerView]
             raise InvalidFilter(f"status={value}")
     for value in grouped.get("health", ()):
         if value not in HEALTH_STATES:
-            raise InvalidArgument(f"unrecognized filter value for health: {value}")
+            raise InvalidArgument(f"Unrecognised filter value for health: {value}")
     for value in (*grouped.get("before", ()), *grouped.get("since", ())):
         created(value)  # tell now if there is no such container
     return lambda view: all(

@@ -142,7 +142,7 @@ class Images:
             except DataCorrupted:
                 users.append(User(container.id, liveness.monitor_alive(container)))
                 continue
-            users.append(User(container.id, liveness.lives(container, state)))
+            users.append(User(container.id, liveness.is_used(container, state)))
         return tuple(users)
 
 

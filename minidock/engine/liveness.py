@@ -176,18 +176,20 @@ def await_monitor(container: Container) -> None:
 
 
 def is_live(container: Container) -> bool:
-    """Tell whether more output of the container may come."""
+    """Tell whether more output may come: the container runs or its end is being recorded."""
     try:
-        return lives(container, container.state)
+        state = container.state
     except MinidockError:
         return False
+    # As in docker the output of one run ends with it, also where another one follows.
+    return state.status in LIVE and (init_alive(state) or monitor_alive(container))
 
 
-def lives(container: Container, state: ContainerState) -> bool:
-    """Tell whether a container in `state` runs, is going to, or its end is being recorded."""
+def is_used(container: Container, state: ContainerState) -> bool:
+    """Tell whether a container in `state` needs its image: it runs or is going to."""
     if state.status == RESTARTING:
         return monitor_alive(container)
-    return state.status in LIVE and (init_alive(state) or monitor_alive(container))
+    return state.status in LIVE and init_alive(state)
 
 
 def ended(state: ContainerState) -> ContainerState:

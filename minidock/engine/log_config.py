@@ -34,16 +34,23 @@ def check(driver: str, options: Mapping[str, str]) -> str:
     """
     if driver in _ELSEWHERE:
         return f"logging driver {driver} is not supported yet, the log is kept as json-file"
+    if driver == NONE and options:
+        raise InvalidArgument("invalid logging opts for driver none")
     if driver == NONE:
         return ""
     if driver not in _FILES:
-        raise InvalidArgument(f"logger: no log driver named '{driver}' is registered")
+        raise InvalidArgument(
+            f'error looking up logging plugin {driver}: plugin "{driver}" not found'
+        )
     if options.get("mode", "blocking") not in ("blocking", "non-blocking"):
         raise InvalidArgument(f"logger: logging mode not supported: {options['mode']}")
     for name in sorted(options.keys() - _FILES[driver] - _COMMON):
         where = "json-file log driver" if driver == "json-file" else f"log driver {driver}"
         raise InvalidArgument(f"unknown log opt '{name}' for {where}")
-    _rotated(LogFile(""), options)
+    try:
+        _rotated(LogFile(""), options)
+    except ValueError as e:
+        raise InvalidArgument(f"failed to initialize logging driver: {e}") from e
     return ""
 
 
@@ -55,7 +62,7 @@ def log_file(path: str, host: Mapping[str, Any]) -> LogFile | None:
 
 
 def _rotated(file: LogFile, options: Mapping[str, str]) -> LogFile:
-    """Return `file` with the limits that `options` set; raise InvalidArgument."""
+    """Return `file` with the limits that `options` set; raise ValueError."""
     if "max-size" in options:
         # As docker: who limits the size and says no more means one file.
         file = file._replace(max_size=_parse_size(options["max-size"]), max_files=1)
@@ -65,19 +72,19 @@ def _rotated(file: LogFile, options: Mapping[str, str]) -> LogFile:
 
 
 def _parse_size(text: str) -> int:
-    """Return the bytes of a size; a kilobyte has 1000 of them here."""
+    """Return the bytes of a size; a kilobyte has 1000 of them here. Raise ValueError."""
     match = re.fullmatch(_SIZE, text, re.IGNORECASE | re.ASCII)
     if match is None:
-        raise InvalidArgument(f"invalid size: '{text}'")
+        raise ValueError(f"invalid size: '{text}'")
     size = int(float(match[1]) * 1000 ** _POWERS[match[2].lower()])
     if size <= 0:
-        raise InvalidArgument("max-size must be a positive number")
+        raise ValueError("max-size must be a positive number")
     return size
 
 
 def _parse_count(text: str) -> int:
     if not re.fullmatch(r"[+-]?\d{1,9}", text, re.ASCII):
-        raise InvalidArgument(f'strconv.Atoi: parsing "{text}": invalid syntax')
+        raise ValueError(f'strconv.Atoi: parsing "{text}": invalid syntax')
     if int(text) < 1:
-        raise InvalidArgument("max-file cannot be less than 1")
+        raise ValueError("max-file cannot be less than 1")
     return int(text)

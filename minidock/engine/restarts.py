@@ -59,11 +59,12 @@ def forbid(container: Container) -> ContainerState:
     Raises:
         ContainerNotFound: it was removed meanwhile.
     """
-    if policy_of(container.record.host) == "no":
-        return container.state
+    state = container.state
+    if policy_of(container.record.host) == "no" and state.status != RESTARTING:
+        return state
     with container.lock():
         state = container.state
-        if state.status == CREATED:
+        if state.status in (CREATED, EXITED):
             return state
         waiting = state.status == RESTARTING
         state = state._replace(stopped=True, status=EXITED if waiting else state.status)

@@ -385,12 +385,19 @@ class Starter:
                 oom_killed=cgroups.oom_kills(state.cgroups) > state.oom_kills,
                 finished=time.time(),
             )
-            pause = restarts.pause_after(container.record.host, state)
+            pause = restarts.pause_after(self._current_host(), state)
             if pause is not None:
                 number = state.restarts + 1
                 state = state._replace(status=RESTARTING, restarts=number, backoff=pause)
             finish(self._config, self._store, container, state)
         return pause
+
+    def _current_host(self) -> Mapping[str, Any]:
+        """Return the HostConfig with what `update` has changed meanwhile."""
+        container = self._container
+        if container.record.host["AutoRemove"]:
+            return container.record.host  # a restart policy is refused then
+        return self._store.containers.find(container.id).record.host
 
     def _last_state(self) -> ContainerState:
         """Return the state as it is: others pause or stop the container meanwhile."""

@@ -22,9 +22,6 @@ from minidock.runtime.supervisor import Program
 from minidock.runtime.watch import Run, watched
 from minidock.values import NamedTuple
 
-SETTLING = 1.0
-"""Seconds of a run after which the monitor becomes small, see slim.py."""
-
 _PATIENCE = 5.0  # seconds that clients of a run have to take its end before the next one
 
 
@@ -124,7 +121,8 @@ class _Settling:
     def __init__(self, life: Life, run: Run) -> None:
         self._life = life
         self._run = run
-        self._due = time.monotonic() + SETTLING if life.plan.revive else None
+        self._pause = life.plan.settling
+        self._due = time.monotonic() + self._pause if life.plan.revive else None
 
     def tick(self) -> float | None:
         """Become small if it is time; return the seconds until it may be."""
@@ -134,7 +132,7 @@ class _Settling:
         if left > 0:
             return left
         if not self._run.supervisor.is_quiet():
-            return SETTLING
+            return self._pause
         self._due = None
         from minidock.runtime import slim  # not for programs that end before
 

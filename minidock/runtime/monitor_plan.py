@@ -48,7 +48,8 @@ class MonitorPlan(NamedTuple):
     `directory` is the container's state directory, which exists. With `stdin_once` the
     program's input ends with that of the first client, or with the caller. `size` is the
     terminal's at the start. `log` None keeps no log. `revive` returns the hooks anew in another
-    interpreter; without it the monitor stays what it was forked from.
+    interpreter: the monitor becomes a small one, see slim.py, when a run has lasted for
+    `settling` seconds. Without it the monitor stays what it was forked from.
     """
 
     container: str
@@ -59,6 +60,7 @@ class MonitorPlan(NamedTuple):
     size: WindowSize | None = None
     log: LogFile | None = None
     revive: Call | None = None
+    settling: float = 1.0
     probe: Probe | None = None
 
     @classmethod
