@@ -14,6 +14,7 @@ from minidock.engine.place import Place
 from minidock.errors import MinidockError
 from minidock.runtime import enter
 from minidock.runtime.capture import Captured, capture, open_output
+from minidock.runtime.interpreter import name_process
 from minidock.runtime.monitor_plan import STARTING
 from minidock.store.containers import RUNNING, Container, ContainerNotFound, ContainerState
 from minidock.store.store import Store
@@ -26,6 +27,7 @@ def main(text: str) -> None:
     """Check the health of the container that `text`, a place, names; end the process."""
     status = 0
     try:
+        name_process("minidock-health")
         _, store, container = Place.from_json(text).open()
         plan = plan_of(container.record.config)
         if plan and _look(store, container, plan):

@@ -5,12 +5,12 @@ import contextlib
 import os
 import select
 import signal
-import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 from minidock.errors import Conflict, Disconnected, MinidockError, Unavailable
+from minidock.linux.sockets import AF_UNIX, SOCK_SEQPACKET, Socket
 from minidock.linux.tty import raw_mode
 from minidock.linux.window import WindowSize, window_size
 from minidock.runtime import channel
@@ -108,7 +108,7 @@ def connect(directory: str) -> Connection:
     Raises:
         NotAttachable: no monitor listens there.
     """
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    client = Socket(AF_UNIX, SOCK_SEQPACKET)
     connection = Connection(client)
     try:
         with short_path(directory) as path:
@@ -127,9 +127,12 @@ def knock(directory: str) -> None:
     Raises:
         OSError: no monitor listens there.
     """
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with client, short_path(directory) as path:
-        client.connect(path)
+    client = Socket(AF_UNIX, SOCK_SEQPACKET)
+    try:
+        with short_path(directory) as path:
+            client.connect(path)
+    finally:
+        client.close()
 
 
 @contextlib.contextmanager

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors on their way from one process to another, as JSON."""
+"""Errors on their way from one process to another, or into a file."""
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from typing import Any
 
 from minidock import errors
 from minidock.errors import MinidockError, SystemFailure
+from minidock.fs.atomic import write_file
+
+FILE = "monitor.error"
+"""Name of the file in a container's state directory with what nobody could be told."""
 
 _LONGEST_TEXT = 8192
 
@@ -33,3 +40,28 @@ def unpack_error(payload: bytes) -> MinidockError:
     failure.message = value["message"]
     failure.args = (failure.message,)
     return failure
+
+
+def as_error(error: BaseException) -> MinidockError:
+    """Return `error` as one that can be told to the user."""
+    if isinstance(error, MinidockError):
+        return error
+    if isinstance(error, OSError):
+        return SystemFailure.of("start the container", error)
+    return MinidockError(f"internal error in the monitor: {type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def noting_errors(directory: str) -> Iterator[None]:
+    """Write an error of the block to a file in `directory`, for there is nobody to tell."""
+    try:
+        yield
+    except Exception as e:  # noqa: BLE001  the monitor has to go on
+        note(directory, e)
+
+
+def note(directory: str, error: Exception) -> None:
+    """Write `error` to a file in `directory`."""
+    with contextlib.suppress(OSError):
+        path = os.path.join(directory, FILE)
+        write_file(path, f"{type(error).__name__}: {error}\n".encode(), durable=False)

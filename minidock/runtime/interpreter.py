@@ -22,31 +22,57 @@ def is_available() -> bool:
     return os.path.basename(sys.executable or "").startswith("python")
 
 
-def words(name: str, call: Call) -> list[str]:
-    """Return the words that execute an interpreter, called `name`, which makes `call`.
+def become(link: str, call: Call) -> None:
+    """Go on as an interpreter that makes `call`; the process is called as `link` is.
+
+    `link` is made, a symbolic link, and it is for the new interpreter to remove it. The name of
+    a process is that of the file it executes, see proc_pid_comm(5).
+
+    Raises:
+        OSError: it can't be executed; all is as before.
+    """
+    unlink(link)  # of one that was killed here
+    os.symlink(sys.executable, link)
+    try:
+        os.execv(link, _words(call))
+    except OSError:
+        unlink(link)
+        raise
+
+
+def unlink(link: str) -> None:
+    """Remove `link` if it is there."""
+    try:
+        os.unlink(link)
+    except FileNotFoundError:
+        pass
+
+
+def _words(call: Call) -> list[str]:
+    """Return the words of an interpreter that makes `call`.
 
     It has the standard library and minidock (``-S``), and nothing of the working directory's
     (``-P``). PYTHON* variables count for it as they do for this one.
     """
     flags = ["-S", "-P", *(["-E"] if sys.flags.ignore_environment else [])]
-    return [sys.executable, *flags, "-c", _BOOT, _PACKAGES, name, *call]
+    return [sys.executable, *flags, "-c", _BOOT, _PACKAGES, *call]
 
 
-def start(name: str, call: Call) -> int:
-    """Start an interpreter, called `name`, that makes `call`; return its pid."""
-    command = words(name, call)
+def start(call: Call) -> int:
+    """Start a process that makes `call`, in a fresh interpreter if it can; return its pid."""
     pid = os.fork()
     if pid == 0:
         try:
-            os.execv(command[0], command)
+            if is_available():
+                os.execv(sys.executable, _words(call))
+            call.make()
         finally:
             os._exit(127)
     return pid
 
 
-def begin(name: str, *call: str) -> None:
+def begin(*call: str) -> None:
     """Be such an interpreter."""
-    name_process(name)
     Call(*call).make()
 
 

@@ -15,8 +15,8 @@ from minidock.linux.window import set_window_size
 from minidock.runtime.attach import SOCKET, short_path
 from minidock.runtime.child import Stdio
 from minidock.runtime.console import Started, open_console, open_pipes
+from minidock.runtime.failures import as_error, noting_errors
 from minidock.runtime.log_writer import LogWriter
-from minidock.runtime.monitor_errors import as_error, noting_errors
 from minidock.runtime.monitor_plan import MonitorPlan
 from minidock.runtime.supervisor import Program
 from minidock.runtime.watch import Run, watched

@@ -26,9 +26,9 @@ from typing import Never
 from minidock.errors import Cancelled, SystemFailure
 from minidock.linux.libc import syscall
 from minidock.linux.signals import shield
-from minidock.runtime import channel, monitor_lock, slim
+from minidock.runtime import channel, monitor_lock
 from minidock.runtime.channel import Connection
-from minidock.runtime.failures import pack_error, unpack_error
+from minidock.runtime.failures import as_error, noting_errors, pack_error, unpack_error
 from minidock.runtime.interpreter import name_process
 from minidock.runtime.lifetime import (
     Begun,
@@ -39,8 +39,7 @@ from minidock.runtime.lifetime import (
     listen,
     unlink_socket,
 )
-from minidock.runtime.monitor_errors import as_error, noting_errors
-from minidock.runtime.monitor_plan import MonitorPlan
+from minidock.runtime.monitor_plan import NAME, MonitorPlan
 from minidock.runtime.supervisor import Member
 from minidock.runtime.watch import watched
 from minidock.values import NamedTuple
@@ -141,7 +140,7 @@ def _become_monitor() -> None:
         os.close(null)
     os.chdir("/")
     syscall("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    name_process(slim.NAME)
+    name_process(NAME)
     gc.freeze()  # a collection would write to, and so copy, all memory shared with the caller
 
 

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+NAME = "minidock-mon"
+"""What ps(1) calls a monitor."""
+
+
 class Call(NamedTuple):
     """A function and the text that it takes, to be called in an interpreter to come."""
 
@@ -40,6 +44,16 @@ class Probe(NamedTuple):
 
 STARTING = 10
 """Exit status of a process that has run a check and found the container still starting."""
+
+
+class Schedule(NamedTuple):
+    """Where a prober is: the check that runs, 0 for none, and when the next one is due.
+
+    The time is that of CLOCK_MONOTONIC, which is the same in all processes.
+    """
+
+    pid: int
+    due: float
 
 
 class MonitorPlan(NamedTuple):

@@ -4,18 +4,7 @@
 import time
 
 from minidock.runtime import interpreter
-from minidock.runtime.monitor_plan import STARTING, Probe
-from minidock.values import NamedTuple
-
-
-class Schedule(NamedTuple):
-    """Where a prober is: the check that runs, 0 for none, and when the next one is due.
-
-    The time is that of CLOCK_MONOTONIC, which is the same in all processes.
-    """
-
-    pid: int
-    due: float
+from minidock.runtime.monitor_plan import STARTING, Probe, Schedule
 
 
 class Prober:
@@ -33,7 +22,7 @@ class Prober:
         left = due - time.monotonic()
         if left > 0:
             return left
-        pid = interpreter.start("minidock-health", self._probe.call)
+        pid = interpreter.start(self._probe.call)
         self.schedule = Schedule(pid, 0.0)
         return None
 

@@ -22,8 +22,7 @@ from minidock.linux.sockets import Socket
 from minidock.runtime import interpreter
 from minidock.runtime.channel import Connection
 from minidock.runtime.log_writer import Legacy, LogWriter
-from minidock.runtime.monitor_plan import Call, MonitorPlan
-from minidock.runtime.probes import Schedule
+from minidock.runtime.monitor_plan import NAME, Call, MonitorPlan, Schedule
 from minidock.runtime.supervisor import Member, Program
 from minidock.runtime.watch import Run, watched
 from minidock.values import TYPE_CHECKING, NamedTuple
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minidock.runtime.lifetime import Life
-
-NAME = "minidock-mon"
-"""What ps(1) calls a monitor."""
 
 
 class Handover(NamedTuple):
@@ -104,15 +100,19 @@ def shrink(life: Life, run: Run) -> None:
     memory = os.memfd_create(NAME, 0)
     os.write(memory, handover.dump())
     call = Call(__name__, resume.__name__, f"{memory} {life.plan.container}")
-    command = interpreter.words(NAME, call)
     handover.set_inheritable(True)
     signals.hold()
     try:
-        os.execv(command[0], command)
+        interpreter.become(_link(life.plan), call)
     except OSError:  # such as an interpreter that was removed: one can do without
         signals.shield()
         handover.set_inheritable(False)
         os.close(memory)
+
+
+def _link(plan: MonitorPlan) -> str:
+    """Return the path by which the interpreter is executed: it gives the process its name."""
+    return os.path.join(plan.directory, NAME)
 
 
 def resume(text: str) -> None:
@@ -125,10 +125,11 @@ def resume(text: str) -> None:
     os.close(memory)
     handover.set_inheritable(False)
     signals.shield()
+    interpreter.unlink(_link(handover.plan))
     try:
         _live(handover)
     except Exception as e:  # noqa: BLE001  there is nobody to tell
-        from minidock.runtime.monitor_errors import note  # not needed before
+        from minidock.runtime.failures import note  # not needed before
 
         note(handover.plan.directory, e)
     os._exit(0)  # nothing is worth being taken apart

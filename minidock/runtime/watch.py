@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from minidock.linux.sockets import Socket
 from minidock.runtime.log_writer import LogWriter
-from minidock.runtime.monitor_plan import MonitorPlan
-from minidock.runtime.probes import Prober, Schedule
+from minidock.runtime.monitor_plan import MonitorPlan, Probe, Schedule
 from minidock.runtime.supervisor import Member, Program, Supervisor
 from minidock.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from minidock.runtime.probes import Prober
     from minidock.runtime.supervisor import Tick
 
 
@@ -53,8 +53,14 @@ def watched(
         input_ends=plan.stdin_once and not plan.terminal,
         members=members,
     )
-    prober = Prober(plan.probe, schedule) if plan.probe else None
+    prober = _prober(plan.probe, schedule) if plan.probe else None
     return Run(supervisor, listener, log, keep, prober)
+
+
+def _prober(probe: Probe, schedule: Schedule | None) -> Prober:
+    from minidock.runtime.probes import Prober  # few containers have a check
+
+    return Prober(probe, schedule)
 
 
 def _nothing(_pid: int, _status: int) -> None:
