@@ -94,10 +94,7 @@ IGNORED = (
     Ignored("--volume-driver", "string", harmless=("", "local")),
 )
 
-NO_EFFECT_YET = (
-    "--cgroup-parent",
-    "--init",
-)
+NO_EFFECT_YET = ("--cgroup-parent",)
 """Flags that are read and stored, and that nothing obeys yet."""
 
 _FLAGS = (

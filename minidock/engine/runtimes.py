@@ -18,6 +18,14 @@ def everywhere(plan: CgroupPlan, layout: Layout, container_id: str) -> CgroupPla
     return oci_cgroups.with_all(plan, layout, cgroup_plan.directory_of(container_id))
 
 
+def left_out(container: Container) -> tuple[str, ...]:
+    """Return a warning of each option that only minidock's own runtime obeys."""
+    host = container.record.host
+    if not host.get("Init"):
+        return ()
+    return (f"--init has no effect with --runtime {host['Runtime']}",)
+
+
 def create(
     container: Container, bundle: Bundle, stdio: tuple[int, int, int] | None
 ) -> OtherLaunched:

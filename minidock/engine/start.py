@@ -152,6 +152,7 @@ class Starter:
             return launch(bundle, stdio)
         from minidock.engine import runtimes  # few containers have another runtime
 
+        self._warnings += runtimes.left_out(self._container)
         return runtimes.create(self._container, bundle, stdio)
 
     def _join(self, held: contextlib.ExitStack) -> Joined:
@@ -263,6 +264,7 @@ class Starter:
             procs,
             joined.namespaces,
             joined.trees,
+            bool(host.get("Init")),
         )
 
     def _document(self, security: Security) -> dict[str, Any]:

@@ -19,17 +19,27 @@ def drops_signal(pid: int, number: int) -> bool:
             return False
         if (int(status["SigCgt"], 16) | int(status["SigIgn"], 16)) & bit:
             return False
-        return not any(int(thread["SigBlk"], 16) & bit for thread in _threads(pid))
+        return not any(
+            int(_status(thread)["SigBlk"], 16) & bit or _waits_for_signals(thread)
+            for thread in _threads(pid)
+        )
     except (OSError, KeyError):
         return False
 
 
-def _threads(pid: int) -> Iterator[dict[str, str]]:
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        try:
-            yield _status(f"/proc/{pid}/task/{thread}")
-        except OSError:  # it has ended meanwhile
-            continue
+def _threads(pid: int) -> Iterator[str]:
+    directory = f"/proc/{pid}/task"
+    return (f"{directory}/{thread}" for thread in os.listdir(directory))
+
+
+def _waits_for_signals(thread: str) -> bool:
+    """Tell whether a thread is in sigtimedwait(2).
+
+    Meanwhile the signals that it waits for, which it blocks, are not among SigBlk: the kernel
+    has them in real_blocked, which it shows to nobody.
+    """
+    with open(f"{thread}/wchan") as file:
+        return "sigtimedwait" in file.read()
 
 
 def _status(directory: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities, mounts, processes, seccomp
 from minidock.oci.runtime import Process, Rlimit
 from minidock.runtime import messages
-from minidock.runtime.final import REPORT_FD
+from minidock.runtime.final import INIT, REPORT_FD
 from minidock.runtime.messages import Reporter
 from minidock.values import NamedTuple
 
@@ -52,7 +52,8 @@ class Channel(NamedTuple):
     """The child's pipe ends, what it finally executes, and its 0, 1, 2.
 
     `terminal` says that the latter are the other end of a pseudoterminal, `fork` that `program`
-    goes on in a child, which begins the session.
+    goes on in a child, which begins the session, `init` that it does so and stays as reaper.py
+    says.
     """
 
     report: int
@@ -61,6 +62,7 @@ class Channel(NamedTuple):
     stdio: Stdio
     terminal: bool
     fork: bool
+    init: bool = False
 
 
 def run(
@@ -94,7 +96,7 @@ def _move_descriptors(channel: Channel, keep: Iterable[int]) -> Channel:
     for number, fd in enumerate(stdio):
         os.dup2(fd, number)
     processes.close_descriptors((0, 1, 2, report, gate, program, *keep))
-    return Channel(report, gate, program, Stdio(0, 1, 2), channel.terminal, channel.fork)
+    return channel._replace(report=report, gate=gate, program=program, stdio=Stdio(0, 1, 2))
 
 
 def _settle(channel: Channel) -> None:
@@ -167,8 +169,11 @@ def become(
     process: Process, program: str, filters: bytes, channel: Channel, reporter: Reporter
 ) -> Never:
     """Turn this process, in its final root, into in-root file `program` run as `process`."""
-    arguments = processes.Strings((program, *process.args))
-    environment = processes.Strings(process.env)
+    first, environment = program, process.env
+    if channel.init:
+        first, environment = INIT, (*environment, f"_={program}")
+    arguments = processes.Strings((first, *process.args))
+    variables = processes.Strings(environment)
     _new_keyring()
     _own_pipes(process.user.uid, channel.terminal)
     os.dup2(channel.report, REPORT_FD)
@@ -183,7 +188,7 @@ def become(
     _drop_privileges(process, filters, reporter)
     reporter.at(messages.EXEC)
     reporter.send(messages.EXECUTING)
-    processes.execute(channel.program, arguments, environment)
+    processes.execute(channel.program, arguments, variables)
 
 
 def _new_keyring() -> None:

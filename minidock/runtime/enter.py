@@ -25,7 +25,7 @@ from minidock.linux.process_stat import living_since, start_time
 from minidock.oci.runtime import Capabilities, Process, Rlimit
 from minidock.runtime import child, commands, messages, users
 from minidock.runtime.child import Channel, Stdio
-from minidock.runtime.launch import Launched, describe, spawn
+from minidock.runtime.launch import Forking, Launched, describe, spawn
 from minidock.runtime.messages import Reporter
 from minidock.runtime.spec import merge_environment
 from minidock.runtime.terminals import open_terminal
@@ -132,8 +132,8 @@ def _enter(
             entering.run,
             stdio,
             (pidfd,),
-            terminal=resolved.terminal,
-            describe=lambda record: describe(record, resolved),
+            Forking(resolved.terminal),
+            lambda record: describe(record, resolved),
         )
         launched.console = master
         on_failure.pop_all()

@@ -23,6 +23,9 @@ from minidock.values import NamedTuple
 REPORT_FD = 3
 """Where the program expects the error pipe. It makes it close-on-exec first."""
 
+INIT = "init --"
+"""What the first process is called with `init`, before the container's command."""
+
 _FAILED_EXEC = FAILED | EXEC << 8
 _FORKED = FORKED | EXEC << 8
 """The first four bytes of a `messages.Record`; the errno or process id is the other four."""
@@ -186,11 +189,14 @@ _BASE = 0x400000
 _HEADERS = 64 + 56  # Elf64_Ehdr, Elf64_Phdr
 
 
-def image(machine: str = MACHINE, *, fork: bool = False, terminal: bool = False) -> bytes:
+def image(
+    machine: str = MACHINE, *, fork: bool = False, terminal: bool = False, init: bool = False
+) -> bytes:
     """Return the ELF file for `machine` (as uname(2) names it).
 
     With `fork` it first makes a child of its own parent and reports the child's process id; the
     child begins a session, with `terminal` that of the terminal at descriptor 0, and goes on.
+    With `init` its own child goes on, and it takes care of that: see reaper.py.
 
     Raises:
         Unsupported: there is no code for that machine.
@@ -199,6 +205,10 @@ def image(machine: str = MACHINE, *, fork: bool = False, terminal: bool = False)
         raise Unsupported(f"containers can't be started on {machine}")
     parts = _PROGRAMS[machine]
     code = (parts.fork if fork else b"") + (parts.terminal if terminal else b"") + parts.exec
+    if init:
+        from minidock.runtime import reaper  # only --init needs it
+
+        code = reaper.CODE[machine] + code
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
         b"\x7fELF\x02\x01\x01",  # 64 bits, little-endian, version 1
@@ -221,6 +231,6 @@ def image(machine: str = MACHINE, *, fork: bool = False, terminal: bool = False)
     return header + load + code
 
 
-def open_program(*, fork: bool = False, terminal: bool = False) -> int:
+def open_program(*, fork: bool = False, terminal: bool = False, init: bool = False) -> int:
     """Return a new close-on-exec descriptor of the program, sealed against every change."""
-    return sealed_program("minidock-exec", image(fork=fork, terminal=terminal))
+    return sealed_program("minidock-exec", image(fork=fork, terminal=terminal, init=init))

@@ -57,7 +57,8 @@ class Bundle(NamedTuple):
     spec has paths for: a path with a process id could mean another process by now. `trees` are
     detached mounts, by the source of the mounts that they are for, likewise. One of these is
     /proc if a PID namespace is joined: it belongs to that of the process that mounts it, and
-    this is never there.
+    this is never there. With `init` the first process is one of ours, and the program is its
+    child; who joins a PID namespace finds one there.
     """
 
     container_id: str
@@ -68,6 +69,7 @@ class Bundle(NamedTuple):
     cgroup: tuple[str, ...] = ()
     namespaces: Mapping[str, int] = {}
     trees: Mapping[str, int] = {}
+    init: bool = False
 
 
 class Launched:
@@ -239,6 +241,8 @@ def launch(bundle: Bundle, stdio: tuple[int, int, int] | None, meeting: str = ""
             bundle.cgroup,
         )
 
+        joins = "pid" in bundle.namespaces
+
         def move() -> None:
             _set_pid_namespace(spec.linux.namespaces)
 
@@ -246,50 +250,63 @@ def launch(bundle: Bundle, stdio: tuple[int, int, int] | None, meeting: str = ""
             Init(work).run,
             stdio,
             (bundle.root, *prepared.values(), *bundle.namespaces.values()),
-            terminal=spec.process.terminal,
-            pid_namespace=None if "pid" in bundle.namespaces else move,
-            describe=_Describer(spec, steps),
-            meeting=meeting,
+            Forking(
+                spec.process.terminal,
+                bundle.init and not joins,
+                None if joins else move,
+                meeting,
+            ),
+            _Describer(spec, steps),
         )
         launched.console = master
         on_failure.pop_all()
     return launched
 
 
+class Forking(NamedTuple):
+    """How a child begins. With a `terminal` 0, 1 and 2 are one; `init` is as in Bundle.
+
+    `pid_namespace` moves the caller's next children; the caller is moved back. Without it the
+    child joins one, and its program goes on in another child of the caller. `meeting` is the
+    directory of the fifos by which a later process starts the child, if that is so.
+    """
+
+    terminal: bool
+    init: bool = False
+    pid_namespace: Callable[[], None] | None = None
+    meeting: str = ""
+
+
 def spawn(
     body: Callable[[Channel, Reporter], Never],
     stdio: tuple[int, int, int] | None,
     keep: Iterable[int],
-    *,
-    terminal: bool,
+    how: Forking,
     describe: Describe,
-    pid_namespace: Callable[[], None] | None = None,
-    meeting: str = "",
 ) -> Launched:
     """Fork a child that runs `body`; return it when it says that it is in its namespaces.
 
-    `pid_namespace` moves the caller's next children; the caller is moved back. Without it
-    `body` joins one, and its program goes on in another child of the caller. The child is made
-    by fork(2), not by clone(2) with flags, as only os.fork puts right Python's own state in
-    the child. It has 0, 1, 2, `keep` and its channel open.
+    The child is made by fork(2), not by clone(2) with flags, as only os.fork puts right
+    Python's own state in the child. It has 0, 1, 2, `keep` and its channel open.
     """
     with ExitStack() as opened, ExitStack() as on_failure:
-        if meeting:
-            report, report_end, gate_end, gate = _fifos(meeting, on_failure, opened)
+        if how.meeting:
+            report, report_end, gate_end, gate = _fifos(how.meeting, on_failure, opened)
         else:
             report, report_end = _pipe(on_failure, opened)
             gate_end, gate = _pipe(opened, on_failure)
-        fork = pid_namespace is None
-        program = open_program(fork=fork, terminal=terminal and fork)
+        fork = how.pid_namespace is None
+        program = open_program(fork=fork, terminal=how.terminal and fork, init=how.init)
         opened.callback(os.close, program)
         if stdio is None:
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             opened.callback(os.close, null)
             stdio = Stdio(null, null, null)
-        channel = Channel(report_end, gate_end, program, Stdio(*stdio), terminal, fork)
+        stdio = Stdio(*stdio)
+        channel = Channel(report_end, gate_end, program, stdio, how.terminal, fork, how.init)
         try:
             pid = _fork(
-                lambda: child.run(channel, body, keep), pid_namespace or _same_namespace
+                lambda: child.run(channel, body, keep), how.pid_namespace or _same_namespace
             )
         except OSError as e:
             raise SystemFailure.of("start a process", e) from e
