@@ -8,9 +8,18 @@ from minidock.engine import isolation, liveness
 from minidock.engine.execution import contained, security_of
 from minidock.engine.options import ExecOptions
 from minidock.engine.views import Finished
-from minidock.errors import Conflict, SystemFailure
+from minidock.errors import (
+    CommandNotExecutable,
+    Conflict,
+    Disconnected,
+    MinidockError,
+    SystemFailure,
+)
 from minidock.linux.window import screen_size
-from minidock.runtime import attach, cgroups, console, enter
+from minidock.runtime import attach, cgroups, console, enter, users
+from minidock.runtime.child import Stdio
+from minidock.runtime.commands import DEFAULT_PATH
+from minidock.runtime.launch import Launched
 from minidock.runtime.streams import Streams
 from minidock.store.containers import (
     PAUSED,
@@ -21,6 +30,9 @@ from minidock.store.containers import (
     ContainerState,
 )
 from minidock.store.store import Store
+
+_DYING = 0.2
+"""Seconds between the first signs of a container's end and that of its first process."""
 
 
 def execute(
@@ -45,14 +57,33 @@ def execute(
         )
     if state.status != RUNNING:
         raise liveness.NotRunning(container)
+    if options.working_dir and not options.working_dir.startswith("/"):
+        raise CommandNotExecutable("Cwd must be an absolute path")
     process = process_of(store, container, state, options)
     target = enter.Target(state.pid, state.start_time)
     try:
         if options.tty or options.detach:
             return Finished(_kept(target, process, None if options.detach else streams))
         return Finished(_attached(target, process, options.interactive, streams))
-    except OSError as e:
-        raise SystemFailure.of("exec", e) from e
+    except Disconnected:
+        raise
+    except (MinidockError, OSError) as e:
+        raise _reason(container, state, e) from e
+
+
+def _reason(
+    container: Container, state: ContainerState, error: MinidockError | OSError
+) -> MinidockError:
+    """Return what to tell the user of `error`.
+
+    In a container that ends, any step fails with any error.
+    """
+    if isinstance(error, OSError):
+        error = SystemFailure.of("exec", error)
+    patience = _DYING if isinstance(error, SystemFailure) else 0
+    if liveness.await_init(state, patience):
+        return liveness.NotRunning(container)
+    return error
 
 
 def process_of(
@@ -62,7 +93,7 @@ def process_of(
     config, host = container.record.config, container.record.host
     security = security_of(host, store.layout.cache, privileged=options.privileged)
     security = contained(security, devices_enforced=state.devices_enforced)
-    own = [f"HOSTNAME={_host_name(store, container)}"]
+    own = [f"PATH={DEFAULT_PATH}", f"HOSTNAME={_host_name(store, container)}"]
     if options.tty:
         own.append("TERM=xterm")
     return enter.EnterProcess(
@@ -99,11 +130,18 @@ def _kept(
     from minidock.runtime import keeper  # only -t and -d need it
 
     size = screen_size(streams.screen) if streams else None
-    connection = keeper.spawn(lambda: enter.enter(target, process, None), size)
+    connection = keeper.spawn(lambda: _enter(target, process, None), size)
     if streams:
         return attach.relay(connection, streams, _no_signals)
     connection.close()
     return None
+
+
+def _enter(target: enter.Target, process: enter.EnterProcess, stdio: Stdio | None) -> Launched:
+    try:
+        return enter.enter(target, process, stdio)
+    except (users.UnknownUser, users.UnknownGroup) as e:
+        raise CommandNotExecutable(e.message) from e  # whose status is docker's
 
 
 def _no_signals(_number: int) -> None:
@@ -114,7 +152,7 @@ def _attached(
     target: enter.Target, process: enter.EnterProcess, open_stdin: bool, streams: Streams
 ) -> int:
     stdio, ends = console.open_pipes(open_stdin)
-    launched = enter.enter(target, process, stdio)
+    launched = _enter(target, process, stdio)
     stdio.close()
     launched.start()
 
