@@ -207,7 +207,7 @@ def test_killed_commit_does_not_leave_the_container_frozen(
     engine: Engine, config: Config, image: str
 ) -> None:
     """SIGKILL of a commit that has paused the container lets it go on."""
-    from minidock.engine.containers import frozen
+    from minidock.engine.pause import frozen
 
     container_id = detached(engine, image, "sleep", "60")
     child = os.fork()

@@ -161,10 +161,6 @@ REST = [
      'invalid argument "bogus" for "-f, --filter" flag: bad format of filter '
      r"\(expected name=value\)"),
     (1, "attach old", "Error: You cannot attach to a stopped container, start it first"),
-    (1, "rename box old",
-     'Error: Conflict. The container name "/old" is already in use by container '
-     rf'"{ID}". You have to remove \(or rename\) that container to be able to reuse that '
-     "name."),
 ]  # fmt: skip
 
 
