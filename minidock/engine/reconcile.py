@@ -50,7 +50,7 @@ def _is_so(container: Container, state: ContainerState) -> bool:
 def _record_end(
     config: Config, store: Store, container: Container, state: ContainerState
 ) -> ContainerState:
-    from minidock.engine.start import finish  # the runtime, for what mostly is no case
+    from minidock.engine.ending import finish  # the runtime, for what mostly is no case
 
     with container.lock():
         try:

@@ -7,19 +7,19 @@ The methods of `Starter` that take the monitor's part run in the container's mon
 import contextlib
 import os
 import time
-from binascii import crc32
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
-from minidock.engine import devices, isolation, liveness, log_config, restarts
+from minidock.engine import devices, isolation, liveness, log_config
+from minidock.engine.ending import bridge_of, finish, record_exit
 from minidock.engine.execution import Security, contained, seccomp_document, security_of
 from minidock.engine.isolation import Joined, host_name
 from minidock.engine.lowers import lowers_of
 from minidock.engine.mount_points import tmpfs_of
 from minidock.engine.place import Place
 from minidock.engine.records import has_other_runtime, is_limited, publish_of
-from minidock.errors import DataCorrupted, InvalidArgument, MinidockError, SystemFailure
+from minidock.errors import InvalidArgument, MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
 from minidock.fs.locks import Lock
 from minidock.fs.rooted import RootedDir
@@ -35,7 +35,6 @@ from minidock.runtime import (
     cgroups,
     commands,
     console,
-    lifetime,
     monitor,
     monitor_plan,
     oci_resources,
@@ -43,6 +42,7 @@ from minidock.runtime import (
     users,
 )
 from minidock.runtime.child import Stdio
+from minidock.runtime.hooks import Outcome
 from minidock.runtime.launch import Bundle, Launched, launch
 from minidock.store.chains import copy_metadata
 from minidock.store.containers import (
@@ -58,12 +58,9 @@ from minidock.store.store import Store
 from minidock.store.unpacked import boot_id
 
 if TYPE_CHECKING:
-    from minidock.network.bridge import Bridge
     from minidock.network.leases import Endpoint
     from minidock.network.reservation import Reservation
     from minidock.runtime.other_runtime import OtherLaunched
-
-USUAL_ROOT = "/var/lib/minidock"
 
 PRIVATE = ("bridge", "default")
 """Network modes that put a container on the bridge."""
@@ -114,7 +111,7 @@ class Starter:
             stdin_once=bool(config.get("StdinOnce")),
             size=screen_size(screen),
             log=log_config.log_file(container.log, host),
-            revive=monitor_plan.Call(__name__, revive.__name__, place.to_json()),
+            revive=monitor_plan.Call("minidock.engine.revival", "revive", place.to_json()),
             probe=_probe(config, place),
         )
         return monitor.spawn(plan, self, attach=attached)
@@ -346,7 +343,7 @@ class Starter:
             own = self._launched.failure()
             raise own or SystemFailure.of("connect the network", e) from e
 
-    def started(self, started: console.Started) -> lifetime.Outcome:
+    def started(self, started: console.Started) -> Outcome:
         """Record that the container runs."""
         launched = self._launched
         assert launched is started
@@ -363,7 +360,7 @@ class Starter:
         )
         self._container.set_state(self._state)
         keep = self._reservation.detach() if self._reservation else ()
-        return lifetime.Outcome(keep, self._warnings + launched.warnings)
+        return Outcome(keep, self._warnings + launched.warnings)
 
     def failed(self, error: MinidockError) -> None:
         """Take back what a start that failed has made."""
@@ -377,36 +374,7 @@ class Starter:
 
     def exited(self, status: int) -> float | None:
         """Record the end and give everything back; return the seconds to the next start."""
-        container = self._container
-        with container.lock():
-            state = self._last_state()
-            state = state._replace(
-                status=EXITED,
-                pid=0,
-                exit_code=status,
-                oom_killed=cgroups.oom_kills(state.cgroups) > state.oom_kills,
-                finished=time.time(),
-            )
-            pause = restarts.pause_after(self._current_host(), state)
-            if pause is not None:
-                number = state.restarts + 1
-                state = state._replace(status=RESTARTING, restarts=number, backoff=pause)
-            finish(self._config, self._store, container, state)
-        return pause
-
-    def _current_host(self) -> Mapping[str, Any]:
-        """Return the HostConfig with what `update` has changed meanwhile."""
-        container = self._container
-        if container.record.host["AutoRemove"]:
-            return container.record.host  # a restart policy is refused then
-        return self._store.containers.find(container.id).record.host
-
-    def _last_state(self) -> ContainerState:
-        """Return the state as it is: others pause or stop the container meanwhile."""
-        try:
-            return self._container.state
-        except DataCorrupted:
-            return self._state
+        return record_exit(self._config, self._store, self._container, status, self._state)
 
     @contextlib.contextmanager
     def again(self) -> Iterator[bool]:
@@ -431,11 +399,6 @@ def is_restarting(container: Container) -> bool:
         return container.state.status == RESTARTING
     except ContainerNotFound:
         return False
-
-
-def revive(text: str) -> Starter:
-    """Return the hooks of the container that `text`, a place, names."""
-    return Starter(*Place.from_json(text).open())
 
 
 def _probe(config: Mapping[str, Any], place: Place) -> monitor_plan.Probe | None:
@@ -482,48 +445,6 @@ def _with_places(
 
     mounting.make_places(store, container, lowers)
     return lowers_of(store, container)
-
-
-def finish(config: Config, store: Store, container: Container, state: ContainerState) -> None:
-    """Give back what the container had, and record `state`; the caller holds its lock."""
-    with contextlib.ExitStack() as steps:  # the later ones are taken if the first fail
-        if container.record.host.get("AutoRemove") and not container.is_kept:
-            steps.callback(_remove, store, container)
-        else:
-            steps.callback(container.set_state, state._replace(endpoint=None, cgroups=()))
-        if state.cgroups:
-            steps.callback(cgroups.remove, state.cgroups)
-        if has_other_runtime(container.record.host):
-            from minidock.engine import runtimes  # few containers have another runtime
-
-            steps.callback(runtimes.delete, container)
-        if state.endpoint:
-            steps.callback(bridge_of(config, store).release, container.id)
-
-
-def _remove(store: Store, container: Container) -> None:
-    """Remove a container as ``--rm`` does."""
-    store.containers.remove(container)
-    if container.record.mounts:
-        from minidock.engine.mount_points import mount_points  # only containers with mounts
-        from minidock.engine.volume_use import release  # likewise
-
-        release(store, mount_points(container.record))
-
-
-def bridge_of(config: Config, store: Store) -> "Bridge":
-    """Return the bridge of this store; a root of its own has a bridge of its own."""
-    from minidock.network.bridge import Bridge, BridgeSettings  # 10 ms, not for host and none
-
-    name = bridge_name(store.layout.root)
-    return Bridge(BridgeSettings(store.layout.network, name, config.bridge_subnet))
-
-
-def bridge_name(root: str) -> str:
-    """Return the name of the bridge of the state directory `root`, at most 15 characters."""
-    if root == USUAL_ROOT:
-        return "minidock0"
-    return f"minidock-{crc32(root.encode()) & 0xFFFFFF:06x}"
 
 
 def _host_file(path: str) -> str:

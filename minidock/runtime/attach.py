@@ -15,10 +15,8 @@ from minidock.linux.tty import raw_mode
 from minidock.linux.window import WindowSize, window_size
 from minidock.runtime import channel
 from minidock.runtime.channel import Connection
+from minidock.runtime.monitor_plan import SOCKET
 from minidock.runtime.streams import Streams
-
-SOCKET = "attach.sock"
-"""Name of the monitor's socket in the container's state directory."""
 
 _BLOCK = channel.MAX_PAYLOAD
 

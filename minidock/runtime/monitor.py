@@ -10,8 +10,8 @@ then the caller learns of it. At the end: the output is drained, the socket goes
 lock is let go, then the clients learn the status. Where the container is to be started again
 the lock stays, and after a pause it begins anew.
 
-This module is the start, lifetime.py what comes after it, supervisor.py the event loop of one
-run, and slim.py makes the process small meanwhile.
+This module is the start, beginning.py that of each run, lifetime.py what comes after it,
+supervisor.py the event loop of one run, and slim.py makes the process small meanwhile.
 """
 
 import contextlib
@@ -27,18 +27,12 @@ from minidock.errors import Cancelled, SystemFailure
 from minidock.linux.libc import syscall
 from minidock.linux.signals import shield
 from minidock.runtime import channel, monitor_lock
+from minidock.runtime.beginning import Begun, begin, listen
 from minidock.runtime.channel import Connection
 from minidock.runtime.failures import as_error, noting_errors, pack_error, unpack_error
+from minidock.runtime.hooks import Hooks
 from minidock.runtime.interpreter import name_process
-from minidock.runtime.lifetime import (
-    Begun,
-    Hooks,
-    Life,
-    begin,
-    go_on,
-    listen,
-    unlink_socket,
-)
+from minidock.runtime.lifetime import Life, go_on, unlink_socket
 from minidock.runtime.monitor_plan import NAME, MonitorPlan
 from minidock.runtime.supervisor import Member
 from minidock.runtime.watch import watched

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 NAME = "minidock-mon"
 """What ps(1) calls a monitor."""
 
+SOCKET = "attach.sock"
+"""Name of the monitor's socket in the container's state directory."""
+
 
 class Call(NamedTuple):
     """A function and the text that it takes, to be called in an interpreter to come."""

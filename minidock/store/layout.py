@@ -18,7 +18,9 @@
         state.json                rewritten whole
         name                      the container's name
         lock                      flock: held while the state changes
-        monitor.lock              locked by the live monitor, see runtime/monitor.py
+        monitor.lock              locked by the live monitor, see runtime/monitor_lock.py
+        health.json               what health checks have found
+        minidock-mon              link to the interpreter while a monitor becomes small
         upper/ work/ mount/       writable layer, overlayfs' scratch, init's mount point
         config.json               the runtime spec of the last start
         container.log             json-file log

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from minidock.oci.descriptor import Platform
 from minidock.oci.reference import parse_reference
 from minidock.progress import ignore
 from minidock.runtime import cgroup_plan
+from minidock.runtime.monitor_lock import is_held
 from minidock.runtime.streams import Streams
 from minidock.store.containers import ContainerNotFound
 from tests.fakes.registry import FakeRegistry, Reset, Stall
@@ -244,7 +246,10 @@ def test_lost_state_counts_as_ended(engine: Engine, image: str, root: str) -> No
     """After a power loss a state may be empty: the container has ended and starts again."""
     container = detached(engine, image, "true")
     engine.containers.wait(container)
-    Path(root, "containers", container, "state.json").write_bytes(b"")
+    directory = Path(root, "containers", container)
+    while is_held(str(directory)):  # the monitor goes a moment after it has told the end
+        time.sleep(0.01)
+    (directory / "state.json").write_bytes(b"")
     (view,) = engine.containers.list(ListContainers(all=True))
     assert (view.state, view.exit_code) == ("exited", 255)
     engine.containers.start(container)

@@ -18,7 +18,7 @@ from minidock.runtime.attach import MonitorLost, NotAttachable, OutputLost, rela
 from minidock.runtime.log_writer import LogFile
 from minidock.runtime.logs import read
 from minidock.runtime.monitor import spawn
-from minidock.runtime.monitor_plan import MonitorPlan
+from minidock.runtime.monitor_plan import SOCKET, MonitorPlan
 from minidock.runtime.streams import Streams
 from tests.integration.clients import LEFT, Capture, Terminal, eventually, no_kill
 from tests.unit.runtime_io.programs import Box, Program, Recorder
@@ -37,7 +37,7 @@ def test_streams_status_and_log(box: Box, plan: MonitorPlan) -> None:
         ("stdout", b"out\n"),
         ("stderr", b"err\n"),
     }
-    assert not os.path.exists(os.path.join(box.directory, attach.SOCKET))
+    assert not os.path.exists(os.path.join(box.directory, SOCKET))
     assert not box.is_alive()
 
 
@@ -137,7 +137,7 @@ def test_failure_of_a_hook_is_raised_in_the_caller(
     assert box.recorded("failed") == "Forbidden not you"
     assert box.recorded("exited") is None
     assert not box.is_alive()
-    assert not os.path.exists(os.path.join(box.directory, attach.SOCKET))
+    assert not os.path.exists(os.path.join(box.directory, SOCKET))
 
 
 def test_failure_of_the_program(box: Box, plan: MonitorPlan) -> None:
@@ -231,7 +231,7 @@ START = """
 import sys
 sys.path.insert(0, '.')
 from tests.unit.runtime_io.programs import Box
-from minidock.runtime.monitor_plan import MonitorPlan
+from minidock.runtime.monitor_plan import SOCKET, MonitorPlan
 Box(sys.argv[1]).start(MonitorPlan('c', sys.argv[1]), '/bin/sleep', '60')
 """
 

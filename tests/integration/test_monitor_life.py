@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The monitor over time: it becomes small, starts the program again, looks at its health."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -13,7 +14,7 @@ from minidock.runtime.attach import MonitorLost, relay
 from minidock.runtime.channel import Connection
 from minidock.runtime.logs import read
 from minidock.runtime.monitor import spawn
-from minidock.runtime.monitor_plan import Call, MonitorPlan, Probe
+from minidock.runtime.monitor_plan import SOCKET, Call, MonitorPlan, Probe
 from minidock.runtime.streams import Streams
 from tests.integration.clients import Capture, eventually, no_kill
 from tests.unit.runtime_io import programs
@@ -46,6 +47,11 @@ def finish(connection: Connection, status: int) -> bytes:
         return user.read()[0]
 
 
+def knock(box: Box) -> None:
+    with contextlib.suppress(OSError):  # it has looked already
+        attach.knock(box.directory)
+
+
 def texts(box: Box) -> list[bytes]:
     return [entry.data for entry in read(box.log)]
 
@@ -62,7 +68,7 @@ def test_monitor_becomes_small(box: Box, plan: MonitorPlan) -> None:
     eventually(lambda: box.recorded("exited"))
     assert box.recorded("exited") == "137"
     eventually(lambda: not box.is_alive())
-    assert not os.path.exists(os.path.join(box.directory, attach.SOCKET))
+    assert not os.path.exists(os.path.join(box.directory, SOCKET))
 
 
 def test_output_during_the_change(box: Box, plan: MonitorPlan) -> None:
@@ -164,14 +170,13 @@ def test_restart_is_taken_back(box: Box, plan: MonitorPlan) -> None:
     hooks = Recorder(box.directory, "/bin/true", pauses=(3600.0,))
     spawn(plan, hooks, attach=False)
     eventually(lambda: box.recorded("exited"))
-    eventually(lambda: os.path.exists(os.path.join(box.directory, attach.SOCKET)))
-    attach.knock(box.directory)  # without a reason: it waits on
-    attach.knock(box.directory)
+    eventually(lambda: os.path.exists(os.path.join(box.directory, SOCKET)))
+    knock(box)  # without a reason: it waits on
     assert box.is_alive()
     (Path(box.directory) / "stopped").touch()
-    attach.knock(box.directory)
+    knock(box)
     eventually(lambda: not box.is_alive())
-    assert not os.path.exists(os.path.join(box.directory, attach.SOCKET))
+    assert not os.path.exists(os.path.join(box.directory, SOCKET))
     assert box.recorded("failed") is None
 
 
@@ -184,7 +189,7 @@ def test_restart_that_fails(box: Box, plan: MonitorPlan) -> None:
     eventually(lambda: box.recorded("failed"))
     assert (box.recorded("failed") or "").startswith("CommandNotFound")
     eventually(lambda: not box.is_alive())
-    assert not os.path.exists(os.path.join(box.directory, attach.SOCKET))
+    assert not os.path.exists(os.path.join(box.directory, SOCKET))
 
 
 def test_client_that_never_reads_holds_no_restart(box: Box, plan: MonitorPlan) -> None:

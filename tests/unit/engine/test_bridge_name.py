@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which bridge a state directory has."""
 
-from minidock.engine.start import bridge_name
+from minidock.engine.ending import bridge_name
 
 
 def test_usual_root_has_the_usual_bridge() -> None:

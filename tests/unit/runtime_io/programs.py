@@ -14,7 +14,7 @@ from typing import NamedTuple
 from minidock.errors import CommandNotFound, MinidockError
 from minidock.runtime.channel import Connection
 from minidock.runtime.console import Started, Stdio
-from minidock.runtime.lifetime import Outcome
+from minidock.runtime.hooks import Outcome
 from minidock.runtime.monitor import spawn
 from minidock.runtime.monitor_lock import is_held
 from minidock.runtime.monitor_plan import STARTING, Call, MonitorPlan
