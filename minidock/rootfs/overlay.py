@@ -88,16 +88,20 @@ def _mount(plan: OverlayPlan) -> int:
         # Changes must be complete in the upper directory to be committed, and what an image
         # says in trusted.overlay.redirect must lead nowhere.
         options += [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")]
-        try:
-            return mounts.open_filesystem(
-                "overlay",
-                [("source", "overlay"), *(("lowerdir+", _name(fd)) for fd in lowers), *options],
-            )
-        except OSError as e:
-            # Before Linux 6.5 there is no "lowerdir+".
-            if e.errno != errno.EINVAL or not str(e.filename).startswith("lowerdir+"):
-                raise
+        if not _takes_layers_singly(os.uname().release):
             return mount_by_page(plan, lowers, options)
+        layers = (("lowerdir+", _name(fd)) for fd in lowers)
+        return mounts.open_filesystem("overlay", [("source", "overlay"), *layers, *options])
+
+
+def _takes_layers_singly(release: str) -> bool:
+    """Tell whether a kernel has ``lowerdir+``, as Linux 6.5 and later have.
+
+    An older one takes any option of fsconfig(2), refuses when the mount is made, and writes a
+    line of its log each time.
+    """
+    major, minor = release.split(".")[:2]
+    return (int(major), int(minor)) >= (6, 5)
 
 
 def mount_by_page(

@@ -30,12 +30,12 @@ pytestmark = [
 ]
 
 LAYOUT = discover()
-CONTROLLERS = {name for h in LAYOUT.v1 for name in h.controllers}
+V1 = {name for h in LAYOUT.v1 for name in h.controllers}
+V2 = set(LAYOUT.unified.controllers if LAYOUT.unified else ())
 
 
-def needs(*controllers: str):
-    missing = set(controllers) - CONTROLLERS
-    return pytest.mark.skipif(bool(missing), reason=f"no cgroup version 1 for {missing}")
+def needs(controller: str, there=V1 | V2):
+    return pytest.mark.skipif(controller not in there, reason=f"no such {controller} cgroup")
 
 
 def can_filter() -> bool:
@@ -96,7 +96,9 @@ def opening(path, flags=os.O_RDONLY) -> int:
     return 0
 
 
-@needs("devices")
+@pytest.mark.skipif(
+    "devices" not in V1 and not can_filter(), reason="no devices cgroup, no filter"
+)
 def test_devices(make, tmp_path):
     """Any node can be made, but only docker's list can be opened."""
     cgroup = make(devices=DOCKER_DEVICES)
@@ -161,7 +163,7 @@ def test_processors(make):
     assert inside(cgroup, lambda: len(os.sched_getaffinity(0))) == 1
 
 
-@needs("memory")
+@needs("memory", V1)
 def test_memory_limit_goes_up_and_down(make):
     """The kernel wants memory to be at most memory and swap at any moment."""
     for megabytes in (16, 64, 16):
@@ -191,7 +193,7 @@ def test_kernel_without_a_file(tmp_path):
         assert file.read() == "7"
 
 
-@needs("devices")
+@needs("devices", V1)
 def test_one_more_device(make):
     """A rule of the user's opens one device, as far as it says."""
     cgroup = make(devices=(*DOCKER_DEVICES, DeviceRule("c", 1, 11, "r")))
@@ -225,7 +227,7 @@ def test_memory_limit(make):
     assert inside(cgroup, lambda: len(b"x" * (64 << 20)) and 0) == -signal.SIGKILL
 
 
-@needs("cpu")
+@needs("cpu", V1)
 def test_cpu_limits_are_written(make):
     """The kernel shows the values back."""
     cgroup = make(Limits(cpu_shares=512, cpu_quota=20_000, cpu_period=50_000))
@@ -236,6 +238,42 @@ def test_cpu_limits_are_written(make):
         with open(f"{path}/{file}") as stream:
             shown[file] = int(stream.read())
     assert list(shown.values()) == [512, 20_000, 50_000]
+
+
+@needs("memory", V2)
+def test_version_2_keeps_what_is_written(make):
+    """One directory has all of it; the kernel shows the values back."""
+    limits = Limits(
+        memory=64 << 20,
+        memory_reservation=32 << 20,
+        pids=9,
+        cpu_shares=512,
+        cpu_quota=20_000,
+        cpu_period=50_000,
+        cpuset_cpus="0",
+    )
+    cgroup = make(limits, layout=Layout((), LAYOUT.unified))
+    assert cgroup.warnings == ()
+    (path,) = cgroup.paths
+    shown = {}
+    for file in (
+        "memory.max",
+        "memory.low",
+        "pids.max",
+        "cpu.weight",
+        "cpu.max",
+        "cpuset.cpus",
+    ):
+        with open(f"{path}/{file}") as stream:
+            shown[file] = stream.read().strip()
+    assert shown == {
+        "memory.max": str(64 << 20),
+        "memory.low": str(32 << 20),
+        "pids.max": "9",
+        "cpu.weight": "20",
+        "cpu.max": "20000 50000",
+        "cpuset.cpus": "0",
+    }
 
 
 def test_freeze_and_thaw(make):

@@ -76,6 +76,15 @@ def test_127_layers(tmp_path: Path) -> None:
     os.close(fd)
 
 
+@pytest.mark.parametrize(
+    ("release", "singly"),
+    [("6.5.0-rc1", True), ("6.18.44-fc", True), ("6.1.0-56-amd64", False), ("5.14.0", False)],
+)
+def test_which_kernels_take_layers_singly(release: str, singly: bool) -> None:
+    """Older ones would refuse, and fill the log of the kernel."""
+    assert overlay._takes_layers_singly(release) is singly
+
+
 def test_127_layers_in_one_page(tmp_path: Path) -> None:
     """The way of older kernels takes as many, and leaves no mount behind."""
     lowers = long_names(tmp_path, 127)
