@@ -39,7 +39,7 @@ def test_the_two_commands_exist(command: str) -> None:
 @pytest.mark.parametrize("page", PAGES, **named)
 def test_scripts_named_in_pages_exist(page: Path) -> None:
     """Whatever a page calls scripts/…, is there."""
-    for name in re.findall(r"\bscripts/[a-z-]+", page.read_text()):
+    for name in re.findall(r"\bscripts/[a-z0-9-]+", page.read_text()):
         assert (ROOT / name).exists(), f"{page.name}: {name}"
 
 

@@ -15,6 +15,7 @@ from minidock.runtime import cgroups
 from minidock.runtime.workers import undone
 from minidock.store.containers import (
     PAUSED,
+    RESTARTING,
     RUNNING,
     Container,
     ContainerNotFound,
@@ -40,7 +41,7 @@ def pause(container: Container) -> None:
     """Stop all processes of a container where they are.
 
     Raises:
-        NotRunning, AlreadyPaused
+        NotRunning, AlreadyPaused, Conflict for one that is restarting
         FreezerMissing: there is no cgroup for it here.
         CgroupFailure: the kernel refuses; the container goes on.
     """
@@ -48,6 +49,10 @@ def pause(container: Container) -> None:
         state = container.state
         if state.status == PAUSED:
             raise AlreadyPaused(container)
+        if state.status == RESTARTING:
+            raise Conflict(
+                f"Container {container.id} is restarting, wait until the container is running"
+            )
         if state.status != RUNNING:
             raise liveness.NotRunning(container)
         # The record first: what it calls paused can be unpaused, whatever becomes of us.

@@ -131,6 +131,18 @@ def test_pausing_what_does_not_run(minidock: Place) -> None:
     )
 
 
+def test_pausing_what_is_restarting(minidock: Place) -> None:
+    """It runs at some moments only, so that it is refused; the text is docker's."""
+    container = start(minidock, "web", "--restart", "always", "base", "false")
+    wait_for(
+        lambda: (
+            "is restarting, wait until the container is running"
+            in minidock.result("pause", "web").errors
+        ),
+        f"{container} restarts",
+    )
+
+
 @needs("memory", "pids")
 def test_update_of_a_running_container(minidock: Place) -> None:
     """Its processes and those to come are limited, and all cgroups go with it."""
