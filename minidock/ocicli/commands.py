@@ -101,14 +101,18 @@ def _run(call: Call) -> int:
     if detach and made.launched.console >= 0:
         call.containers.delete(call.id)
         raise InvalidArgument("process.terminal is true: --detach needs --console-socket")
-    try:
+
+    def start() -> None:
         call.log.warnings(call.containers.start(call.id))
+
+    try:
+        if detach:
+            start()
+            return 0
+        status = _follow(made.launched, start)
     except BaseException:
         call.containers.delete(call.id, force=True)
         raise
-    if detach:
-        return 0
-    status = _follow(made.launched)
     if not call.arguments.given("keep"):
         call.log.warnings(call.containers.delete(call.id))
     return status
@@ -128,20 +132,22 @@ def _exec(call: Call) -> int:
     launched = call.containers.execute(call.id, process, _STDIO)
     if process.terminal and socket:
         send_console(launched, socket)
-    launched.start()
-    _write_pid(given, launched)
-    return 0 if detach else _follow(launched)
+
+    def start() -> None:
+        launched.start()
+        if path := given.text("pid-file"):
+            write_file(path, str(launched.pid).encode(), durable=False)
+
+    if detach:
+        start()
+        return 0
+    return _follow(launched, start)
 
 
-def _follow(launched: Launched) -> int:
+def _follow(launched: Launched, start: Callable[[], None]) -> int:
     from minidock.ocicli.foreground import follow  # engines detach
 
-    return follow(launched)
-
-
-def _write_pid(given: Arguments, launched: Launched) -> None:
-    if path := given.text("pid-file"):
-        write_file(path, str(launched.pid).encode(), durable=False)
+    return follow(launched, start)
 
 
 def _process(given: Arguments, container: Container) -> Process:
