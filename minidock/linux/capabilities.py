@@ -4,11 +4,9 @@
 A set of capabilities is a bit mask, as in ``/proc/<pid>/status`` and capset(2).
 """
 
-import errno
 from collections.abc import Iterable, Sequence
 
 from minidock.errors import InvalidArgument
-from minidock.linux.libc import syscall
 
 NAMES = (  # bit 0 first, linux/capability.h
     "CAP_CHOWN",
@@ -54,7 +52,7 @@ NAMES = (  # bit 0 first, linux/capability.h
     "CAP_CHECKPOINT_RESTORE",
 )
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
-_PR_CAPBSET_READ = 23
+_BOUNDING = b"\nCapBnd:"
 
 
 class UnknownCapability(InvalidArgument):
@@ -93,16 +91,13 @@ DOCKER_DEFAULT = mask(
 
 
 def bounding() -> int:
-    """Return this process's bounding set: no child of it can ever have more."""
-    bits = 0
-    for number in range(64):
-        try:
-            bits |= syscall("prctl", _PR_CAPBSET_READ, number, 0, 0, 0) << number
-        except OSError as e:
-            if e.errno != errno.EINVAL:
-                raise
-            return bits  # the kernel's last capability was the one before
-    return bits
+    """Return this process's bounding set: no child of it can ever have more.
+
+    It is read from proc_pid_status(5): for prctl(2) a command would import ctypes.
+    """
+    with open("/proc/self/status", "rb", buffering=0) as file:
+        status = file.read()
+    return int(status[status.index(_BOUNDING) + len(_BOUNDING) :].split(None, 1)[0], 16)
 
 
 def effective_set(

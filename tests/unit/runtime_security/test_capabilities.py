@@ -85,7 +85,7 @@ def test_unknown_names(add, drop, message):
 
 
 def test_bounding_is_what_proc_says():
-    """The bounding set read by prctl(2) is CapBnd."""
+    """The bounding set is CapBnd."""
     with open("/proc/self/status") as status:
         (line,) = [line for line in status if line.startswith("CapBnd")]
     assert bounding() == int(line.split()[1], 16)
