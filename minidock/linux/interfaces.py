@@ -2,8 +2,9 @@
 """Network interfaces by ioctl: netdevice(7)."""
 
 import fcntl
-import socket
 import struct
+
+from minidock.linux.sockets import AF_INET, SOCK_DGRAM, Socket
 
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
@@ -13,7 +14,10 @@ _IFREQ = struct.Struct("16sH14x")  # a name and, of the union, the flags
 
 def bring_up(name: str) -> None:
     """Bring an interface of this network namespace up; raise OSError."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    control = Socket(AF_INET, SOCK_DGRAM)
+    try:
         request = _IFREQ.pack(name.encode(), 0)
         _, flags = _IFREQ.unpack(fcntl.ioctl(control, _SIOCGIFFLAGS, request))
         fcntl.ioctl(control, _SIOCSIFFLAGS, _IFREQ.pack(name.encode(), flags | _IFF_UP))
+    finally:
+        control.close()

@@ -6,12 +6,14 @@ a megabyte.
 """
 
 from _socket import (
+    AF_INET,
     AF_UNIX,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     MSG_TRUNC,
     SO_PEERCRED,
     SO_SNDBUF,
+    SOCK_DGRAM,
     SOCK_SEQPACKET,
     SOL_SOCKET,
     socketpair,
@@ -20,10 +22,12 @@ from _socket import socket as Socket
 from struct import Struct
 
 __all__ = [
+    "AF_INET",
     "AF_UNIX",
     "MSG_DONTWAIT",
     "MSG_NOSIGNAL",
     "MSG_TRUNC",
+    "SOCK_DGRAM",
     "SOCK_SEQPACKET",
     "SOL_SOCKET",
     "SO_SNDBUF",
