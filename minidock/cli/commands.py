@@ -54,8 +54,12 @@ _RENAME = _entry("container_state", "rename", "Rename a container")
 _RESTART = _entry("container_state", "restart", "Restart one or more containers")
 _RM = _entry("container_state", "rm", "Remove one or more containers")
 _RMI = _entry("image_change", "rmi", "Remove one or more images")
-_RUN = _entry("container_run", "run", "Create and run a new container from an image")
-_START = _entry("container_attach", "start", "Start one or more stopped containers")
+_RUN = _entry("container_run", "run", "Create and run a new container from an image")._replace(
+    starts=True
+)
+_START = _entry("container_attach", "start", "Start one or more stopped containers")._replace(
+    starts=True
+)
 _STATS = _entry(
     "container_stats",
     "stats",

@@ -19,12 +19,14 @@ class Entry(NamedTuple):
     """Where a command is, and what the group's help says of it.
 
     `section` is the heading it stands under; a command without one is not listed (an alias).
+    `starts` says that the command will start a container.
     """
 
     module: str
     attribute: str
     help: str = ""
     section: str = "Commands"
+    starts: bool = False
 
     def load(self) -> Command:
         """Import the module and return the command."""
@@ -60,6 +62,8 @@ class Group(Command):
         if entry is None:
             error = ArgumentError(f"minidock: unknown command: {path} {name}")
             raise error.at(path, self.usage_line(path))
+        if entry.starts:
+            session.expect_start()
         return entry.load().run(session, f"{path} {name}", words)
 
     def help_text(self, path: str) -> str:

@@ -11,13 +11,21 @@ from minidock.config import Config
 
 if TYPE_CHECKING:
     from minidock.engine.engine import Engine
+    from minidock.runtime.seed import Seed
 
 
-def make_engine(config: Config) -> "Engine":
+def make_engine(config: Config, seed: "Seed | None") -> "Engine":
     """Return the engine that the commands talk to."""
     from minidock.engine.engine import Engine  # help and wrong flags need none
 
-    return Engine(config)
+    return Engine(config, seed)
+
+
+def make_seed() -> "Seed":
+    """Return what will be the monitor of the container that is to be started."""
+    from minidock.engine.starting import plant  # most commands start none
+
+    return plant()
 
 
 class Session:
@@ -35,6 +43,15 @@ class Session:
         self.root = ""
         self.config_file = ""
         self.debug = False
+        self._seed: Seed | None = None
+
+    def expect_start(self) -> None:
+        """Begin what a container's start needs, while it is found out what is to be started.
+
+        It pays where that can be done on another processor.
+        """
+        if len(os.sched_getaffinity(0)) > 1:
+            self._seed = make_seed()
 
     @cached_property
     def config(self) -> Config:
@@ -44,7 +61,7 @@ class Session:
     @cached_property
     def engine(self) -> "Engine":
         """The engine for the configuration."""
-        return make_engine(self.config)
+        return make_engine(self.config, self._seed)
 
     def docker_setting(self, key: str) -> str:
         """Return a text of docker's client configuration, empty if it has none."""

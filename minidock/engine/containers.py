@@ -9,9 +9,8 @@ from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
-from minidock.engine import isolation, liveness, restarts
+from minidock.engine import liveness, restarts
 from minidock.engine.images import Images
-from minidock.engine.isolation import CONTAINER
 from minidock.engine.lowers import lowers_of
 from minidock.engine.mount_points import mount_points
 from minidock.engine.names import random_name
@@ -75,6 +74,7 @@ if TYPE_CHECKING:
     from minidock.engine.stats import Sampler
     from minidock.oci.content import Reader, Writer
     from minidock.runtime.channel import Connection
+    from minidock.runtime.seed import Seed
     from minidock.runtime.streams import Streams
 
 STOP_TIMEOUT = 10
@@ -97,8 +97,11 @@ class StillRunning(Conflict):
 class Containers:
     """The verbs on the containers of one store."""
 
-    def __init__(self, config: Config, store: Store, images: Images) -> None:
+    def __init__(
+        self, config: Config, store: Store, images: Images, seed: "Seed | None" = None
+    ) -> None:
         self._config = config
+        self._seed = seed
         self._store = store
         self._images = images
 
@@ -113,6 +116,8 @@ class Containers:
         return self._create(options, progress).id
 
     def _create(self, options: CreateOptions, progress: Progress) -> Container:
+        from minidock.engine.isolation import CONTAINER  # ps makes none
+
         if options.network not in NETWORKS and not options.network.startswith(CONTAINER):
             raise Unsupported(
                 f"network {options.network} not found",
@@ -260,16 +265,17 @@ class Containers:
 
         There is none when another command has started it meanwhile.
         """
-        from minidock.engine.start import Starter  # the whole runtime: 10 ms
+        from minidock.engine.starting import start  # ps starts nothing
 
         with container.lock():
             if container.state.status in (RUNNING, PAUSED, RESTARTING):
                 return None
             # Another command may have started it while this one waited for the lock.
             liveness.await_monitor(container)
-            starter = Starter(self._config, self._store, container)
+            seed, self._seed = self._seed, None
             screen = streams.screen if streams else None
-            spawned = starter.start(attached=streams is not None, screen=screen)
+            attached = streams is not None
+            spawned = start(self._config, container, seed, attached=attached, screen=screen)
         for warning in spawned.warnings:
             progress(Warned(warning))
         return spawned.connection
@@ -338,6 +344,7 @@ class Containers:
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return docker's description of a container; raise ContainerNotFound."""
+        from minidock.engine import isolation  # ps does not tell of it
         from minidock.engine.inspect import container_document  # only inspect needs it
 
         container, state = self._find(name)
@@ -673,7 +680,7 @@ def _check(options: CreateOptions, progress: Progress) -> None:
     """
     if options.stop_signal:
         liveness.parse_signal(options.stop_signal)
-    from minidock.engine import log_config  # it knows of the monitor: only create
+    from minidock.engine import isolation, log_config  # only create needs them
 
     if warning := log_config.check(options.log_driver, options.log_options):
         progress(Warned(warning))

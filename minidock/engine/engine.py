@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from minidock.engine.images import Images
     from minidock.engine.system import System
     from minidock.engine.volumes import Volumes
+    from minidock.runtime.seed import Seed
 
 
 class Engine:
@@ -22,8 +23,10 @@ class Engine:
     >>> engine.images.pull(parse_reference("tomcat"), PullOptions())  # doctest: +SKIP
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, seed: "Seed | None" = None) -> None:
+        """`seed`, of `engine.starting.plant`, is for the first container that is started."""
         self._config = config
+        self._seed = seed
 
     @cached_property
     def _store(self) -> Store:
@@ -41,7 +44,7 @@ class Engine:
         """The verbs on containers."""
         from minidock.engine.containers import Containers  # images needs no runtime
 
-        return Containers(self._config, self._store, self.images)
+        return Containers(self._config, self._store, self.images, self._seed)
 
     @cached_property
     def system(self) -> "System":

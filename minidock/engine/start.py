@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a stored container to a running one, and back when it ends.
 
-The methods of `Starter` that take the monitor's part run in the container's monitor process.
+All of this runs in the container's monitor process; starting.py is the command's side.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minidock.config import Config
-from minidock.engine import devices, isolation, liveness, log_config
+from minidock.engine import devices, isolation, liveness
 from minidock.engine.ending import bridge_of, finish, record_exit
 from minidock.engine.execution import Security, contained, seccomp_document, security_of
 from minidock.engine.isolation import Joined, host_name
@@ -24,7 +24,6 @@ from minidock.fs.atomic import write_file
 from minidock.fs.locks import Lock
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities
-from minidock.linux.window import screen_size
 from minidock.network import files
 from minidock.network.ports import plan_bindings
 from minidock.oci.manifest import dump_json
@@ -35,7 +34,6 @@ from minidock.runtime import (
     cgroups,
     commands,
     console,
-    monitor,
     monitor_plan,
     oci_resources,
     spec,
@@ -87,36 +85,11 @@ class Starter:
         self._devices: tuple[LinuxDevice, ...] = ()
         self._owner = container  # of the network
 
-    def start(self, *, attached: bool, screen: int | None = None) -> monitor.Spawned:
-        """Start the container; give the connection to its streams if `attached`.
-
-        Its terminal, if it has one, has the size of the user's terminal `screen`.
-
-        The caller holds the container's lock.
-
-        Raises:
-            CommandNotFound, CommandNotExecutable, Conflict, SystemFailure: it does not run, and
-                nothing of the attempt is left.
-        """
+    def begin_anew(self) -> None:
+        """Count no earlier starts: the next is a user's and not a restart."""
         container = self._container
-        config, host = container.record.config, container.record.host
         state = container.state._replace(restarts=0, backoff=0.0, stopped=False)
         self._prepare(container, state)
-        place = Place.of(self._config, container)
-        plan = monitor_plan.MonitorPlan(
-            container=container.id,
-            directory=container.directory,
-            terminal=bool(config.get("Tty")),
-            open_stdin=bool(config.get("OpenStdin")),
-            stdin_once=bool(config.get("StdinOnce")),
-            size=screen_size(screen),
-            log=log_config.log_file(container.log, host),
-            revive=monitor_plan.Call("minidock.engine.revival", "revive", place.to_json()),
-            probe=_probe(config, place),
-        )
-        return monitor.spawn(plan, self, attach=attached)
-
-    # In the monitor from here on.
 
     def create(self, stdio: Stdio | None) -> "Launched | OtherLaunched":
         """Assemble the root, the network's side and the process; leave it waiting."""
@@ -401,18 +374,12 @@ def is_restarting(container: Container) -> bool:
         return False
 
 
-def _probe(config: Mapping[str, Any], place: Place) -> monitor_plan.Probe | None:
-    """Return what the monitor does for the health of a container with docker's Config."""
-    if not config.get("Healthcheck"):
-        return None
-    from minidock.engine import health  # few containers have a check
-
-    plan = health.plan_of(config)
-    if plan is None:
-        return None
-    call = monitor_plan.Call("minidock.engine.health_check", "main", place.to_json())
-    first = plan.pause(health.STARTING, 0.0)
-    return monitor_plan.Probe(call, first, plan.interval, plan.start_interval)
+def first(plan: monitor_plan.MonitorPlan) -> Starter:
+    """Return the hooks of a container that a user wants to be started."""
+    assert plan.revive
+    starter = Starter(*Place.from_json(plan.revive.text).open())
+    starter.begin_anew()
+    return starter
 
 
 def _limits(host: Mapping[str, Any]) -> cgroup_plan.Limits:

@@ -12,6 +12,7 @@ number   kind         direction           payload
 2        STDIN_CLOSE  client → monitor    none: the client's input has ended
 3        RESIZE       client → monitor    rows and columns of the user's terminal, ``!HH``
 4        DETACH       client → monitor    none: the client leaves, the input stays open
+5        PLAN         command → monitor   what is to be started, see seed.py; the first message
 16       STARTED      monitor → client    the program has been executed; JSON list of warnings
 17       FAILED       monitor → client    JSON object: the error, see failures.py
 18       ATTACHED     monitor → client    none: output follows
@@ -36,6 +37,7 @@ STDIN = 1
 STDIN_CLOSE = 2
 RESIZE = 3
 DETACH = 4
+PLAN = 5
 
 STARTED = 16
 FAILED = 17

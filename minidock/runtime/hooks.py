@@ -23,8 +23,7 @@ class Outcome(NamedTuple):
 class Hooks(Protocol):
     """What the engine does inside the monitor.
 
-    At the first start they have a copy of the caller's memory. Descriptors of the caller's can
-    be used until `started` returns, then the monitor closes all that are not its own.
+    When `started` returns, the monitor closes all descriptors that are not its own.
     """
 
     def create(self, stdio: Stdio | None) -> Started:

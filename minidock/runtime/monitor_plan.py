@@ -18,6 +18,11 @@ SOCKET = "attach.sock"
 """Name of the monitor's socket in the container's state directory."""
 
 
+def plain(value: Any) -> Any:
+    """Return `value` with plain tuples for named ones: marshal takes no others."""
+    return tuple(map(plain, value)) if isinstance(value, tuple) else value
+
+
 class Call(NamedTuple):
     """A function and the text that it takes, to be called in an interpreter to come."""
 

@@ -22,14 +22,12 @@ from minidock.linux.sockets import Socket
 from minidock.runtime import interpreter
 from minidock.runtime.channel import Connection
 from minidock.runtime.log_writer import Legacy, LogWriter
-from minidock.runtime.monitor_plan import NAME, Call, MonitorPlan, Schedule
+from minidock.runtime.monitor_plan import NAME, Call, MonitorPlan, Schedule, plain
 from minidock.runtime.supervisor import Member, Program
 from minidock.runtime.watch import Run, watched
 from minidock.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from minidock.runtime.lifetime import Life
 
 
@@ -61,7 +59,7 @@ class Handover(NamedTuple):
 
     def dump(self) -> bytes:
         """Return its bytes, for the same version of Python."""
-        return marshal.dumps(_plain(self))
+        return marshal.dumps(plain(self))
 
     @classmethod
     def load(cls, raw: bytes) -> Handover:
@@ -82,11 +80,6 @@ class Handover(NamedTuple):
         for fd in (*own, *(fd for fd, _ in self.clients)):
             if fd >= 0:
                 os.set_inheritable(fd, inheritable)
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` with plain tuples for named ones: marshal takes no others."""
-    return tuple(map(_plain, value)) if isinstance(value, tuple) else value
 
 
 def shrink(life: Life, run: Run) -> None:

@@ -17,11 +17,10 @@ from minidock.runtime import attach, channel, console
 from minidock.runtime.attach import MonitorLost, NotAttachable, OutputLost, relay
 from minidock.runtime.log_writer import LogFile
 from minidock.runtime.logs import read
-from minidock.runtime.monitor import spawn
 from minidock.runtime.monitor_plan import SOCKET, MonitorPlan
 from minidock.runtime.streams import Streams
 from tests.integration.clients import LEFT, Capture, Terminal, eventually, no_kill
-from tests.unit.runtime_io.programs import Box, Program, Recorder
+from tests.unit.runtime_io.programs import Box, Program, Recorder, spawn
 
 SH = "/bin/sh"
 

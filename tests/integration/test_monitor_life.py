@@ -13,12 +13,11 @@ from minidock.runtime import attach, channel
 from minidock.runtime.attach import MonitorLost, relay
 from minidock.runtime.channel import Connection
 from minidock.runtime.logs import read
-from minidock.runtime.monitor import spawn
 from minidock.runtime.monitor_plan import SOCKET, Call, MonitorPlan, Probe
 from minidock.runtime.streams import Streams
 from tests.integration.clients import Capture, eventually, no_kill
 from tests.unit.runtime_io import programs
-from tests.unit.runtime_io.programs import Box, Recorder
+from tests.unit.runtime_io.programs import Box, Recorder, spawn
 
 SH = "/bin/sh"
 LARGEST = 6 << 20

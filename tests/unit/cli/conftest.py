@@ -28,6 +28,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEngine:
     """Return the engine that the commands will talk to."""
     fake = FakeEngine()
     monkeypatch.setattr(session, "make_engine", fake.made_with)
+    monkeypatch.setattr(session, "make_seed", lambda: None)
     for name in ("MINIDOCK_ROOT", "MINIDOCK_CONFIG", "DOCKER_DEFAULT_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))

@@ -319,6 +319,6 @@ class FakeEngine:
         self.volumes = FakeVolumes()
         self.configs: list[Config] = []
 
-    def made_with(self, config: Config) -> "FakeEngine":
+    def made_with(self, config: Config, seed: None) -> "FakeEngine":
         self.configs.append(config)
         return self

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from minidock.errors import CommandNotFound, MinidockError
 from minidock.runtime.channel import Connection
 from minidock.runtime.console import Started, Stdio
-from minidock.runtime.hooks import Outcome
-from minidock.runtime.monitor import spawn
+from minidock.runtime.hooks import Hooks, Outcome
 from minidock.runtime.monitor_lock import is_held
 from minidock.runtime.monitor_plan import STARTING, Call, MonitorPlan
+from minidock.runtime.seed import Spawned, plant
 
 
 class Program:
@@ -139,6 +139,11 @@ def check(text: str) -> None:
     with open(text, "a") as file:
         file.write("checked\n")
     os._exit(STARTING)
+
+
+def spawn(plan: MonitorPlan, hooks: Hooks, *, attach: bool) -> Spawned:
+    """Start a program with a monitor of its own, which calls `hooks`."""
+    return plant(lambda: lambda _: hooks).grow(plan, attach=attach)
 
 
 class Box(NamedTuple):
