@@ -6,13 +6,14 @@ at a fifo, `start` lets it go, and its parent is whoever adopts orphans of the c
 (PR_SET_CHILD_SUBREAPER). What is known of a container is in a directory below the root:
 
 ==============  ==============================================
-state.json      `Record`: written once
+state.json      `Record`: written once, when there is a process
 config.json     the configuration as it was at `create`
 gate            fifo: there until the container is started
 report          fifo: how the start went
 ==============  ==============================================
 """
 
+import errno
 import os
 import re
 import signal
@@ -24,7 +25,7 @@ from minidock.errors import Conflict, InvalidArgument, MinidockError, NotFound, 
 from minidock.fs import trees
 from minidock.fs.atomic import make_directory, read_file, write_file
 from minidock.linux import process_stat
-from minidock.oci.descriptor import json_list
+from minidock.oci.descriptor import InvalidDocument, json_list
 from minidock.oci.manifest import dump_json, load_json
 from minidock.oci.runtime import Process, Spec
 from minidock.runtime import cgroups, enter, launch, oci_bundle, oci_hooks
@@ -117,19 +118,26 @@ class Containers:
         directory = self._directory(request.id)
         with ExitStack() as undo:
             try:
-                make_directory(self._root)
-                os.mkdir(directory, 0o700)
+                self._make_directory(request.id)
                 undo.callback(trees.remove, directory)
-                made = Making(request, loaded.spec, directory, undo).make()
-                self._store(directory, request, made)
-            except FileExistsError as e:
-                raise ContainerExists(f'container "{request.id}" already exists') from e
+                made = Making(request, loaded.spec, directory, undo).make(self._store)
+                if request.pid_file:
+                    pid = str(made.launched.pid).encode()
+                    write_file(request.pid_file, pid, durable=False)
             except OSError as e:
                 raise SystemFailure.of("create the container", e) from e
             undo.pop_all()
         return made._replace(warnings=loaded.warnings + made.warnings)
 
-    def _store(self, directory: str, request: Request, made: Created) -> None:
+    def _make_directory(self, container_id: str) -> None:
+        make_directory(self._root)
+        try:
+            os.mkdir(self._directory(container_id), 0o700)
+        except FileExistsError as e:
+            raise ContainerExists(f'container "{container_id}" already exists') from e
+
+    def _store(self, request: Request, made: Created) -> None:
+        """Write the record as soon as there is a process: who kills us can delete it."""
         launched = made.launched
         record = Record(
             request.id,
@@ -139,11 +147,10 @@ class Containers:
             time.time(),
             made.cgroups,
         )
+        directory = self._directory(request.id)
         files = {oci_bundle.CONFIG: made.spec.to_json(), _STATE: record._asdict()}
         for name, document in files.items():
             write_file(f"{directory}/{name}", dump_json(document), durable=False)
-        if request.pid_file:
-            write_file(request.pid_file, str(launched.pid).encode(), durable=False)
 
     def find(self, container_id: str) -> Container:
         """Return a container; raise UnknownContainer, DataCorrupted."""
@@ -155,10 +162,13 @@ class Containers:
             spec = Spec.from_json(
                 load_json(read_file(f"{directory}/{oci_bundle.CONFIG}"), oci_bundle.CONFIG)
             )
+            groups = tuple(map(str, json_list(fields.get("cgroups"), "cgroups")))
+            values = {**fields, "cgroups": groups}
+            record = Record._make(values[key] for key in Record._fields)
         except FileNotFoundError as e:
             raise UnknownContainer(container_id) from e
-        groups = tuple(map(str, json_list(fields.get("cgroups"), "cgroups")))
-        record = Record._make(({**fields, "cgroups": groups})[key] for key in Record._fields)
+        except KeyError as e:
+            raise InvalidDocument(f"invalid {_STATE}: no {e}") from e
         return Container(record, spec, self._status(record))
 
     def _status(self, record: Record) -> str:
@@ -230,7 +240,12 @@ class Containers:
         Raises:
             WrongStatus: it runs.
         """
-        container = self.find(container_id)
+        try:
+            container = self.find(container_id)
+        except UnknownContainer:
+            if force and _is_name(container_id):  # its creation was killed at the beginning
+                trees.remove(self._directory(container_id))
+            raise
         record = container.record
         if container.status in (RUNNING, PAUSED) and not force:
             raise WrongStatus(
@@ -309,5 +324,5 @@ def _await_end(record: Record) -> None:
     deadline = time.monotonic() + _PATIENCE
     while process_stat.living_since(record.pid) == record.start_time:
         if time.monotonic() > deadline:
-            raise SystemFailure("end the container", 110)
+            raise SystemFailure("end the container", errno.ETIMEDOUT)
         time.sleep(_PAUSE)

@@ -2,6 +2,7 @@
 """Making a container of a bundle that others wrote, up to the gate it waits at."""
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -81,8 +82,8 @@ class Making:
         self._directory = directory
         self._undo = undo
 
-    def make(self) -> Created:
-        """Do it; raise MinidockError, OSError."""
+    def make(self, record: Callable[[Request, Created], None]) -> Created:
+        """Do it; `record` is called when there is a process. Raises MinidockError, OSError."""
         request = self._request
         _check_terminal(request, self._spec)
         group = self._make_cgroup()
@@ -103,13 +104,15 @@ class Making:
         finally:
             os.close(root)
         self._undo.callback(_end, launched)
+        made = Created(launched, self._spec, group.paths, group.warnings)
+        record(request, made)
         size_console(launched, self._spec.process)
         state = state_document(request.id, CREATING, launched.pid, request.bundle, self._spec)
         oci_hooks.run(self._spec, oci_hooks.BEFORE_START, state)
         launched.wait_built()
         if request.console_socket:
             send_console(launched, request.console_socket)
-        return Created(launched, self._spec, group.paths, group.warnings + launched.warnings)
+        return made._replace(warnings=made.warnings + launched.warnings)
 
     def _make_cgroup(self) -> Cgroup:
         layout = cgroup_plan.discover()

@@ -340,6 +340,21 @@ def test_hooks(engine: Engine):
     assert list(engine.state.iterdir()) == []
 
 
+def test_killed_while_creating(engine: Engine):
+    """Who finds a container half made can delete it, and its process with it."""
+    config = engine.change(args=["sleep", "60"])
+    config["hooks"] = {"prestart": [{"path": "/bin/sh", "args": ["sh", "-c", "kill -9 $PPID"]}]}
+    engine.write(config)
+    assert engine.result("create", "box").returncode == -signal.SIGKILL
+    pid = json.loads(engine.call("state", "box"))["pid"]
+    assert lives(pid)
+    engine.call("delete", "box")
+    assert not lives(pid)
+    (engine.state / "box").mkdir()  # as it is for a moment before there is a process
+    assert "already exists" in engine.refused("create", "box")
+    engine.call("delete", "--force", "box")
+
+
 def test_resources(engine: Engine):
     """Limits are in force where cgroupsPath says; the groups go with the container."""
     path = f"/pytest-{os.getpid()}/box"
