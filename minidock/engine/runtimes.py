@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers that another OCI runtime than minidock's own makes: ``--runtime``."""
 
+from minidock.fs.atomic import write_file
+from minidock.oci.manifest import dump_json
 from minidock.runtime import cgroup_plan, oci_cgroups, other_runtime
 from minidock.runtime.cgroup_plan import CgroupPlan, Layout
 from minidock.runtime.launch import Bundle
@@ -30,6 +32,16 @@ def create(
     container: Container, bundle: Bundle, stdio: tuple[int, int, int] | None
 ) -> OtherLaunched:
     """Have the container's runtime make it of `bundle`, which config.json describes."""
+    # What is in other mount namespaces has no path that a runtime could bind, so it gets one.
+    places = {
+        source: f"{container.runtime_directory}/tree{number}"
+        for number, source in enumerate(bundle.trees)
+        if source.startswith("/")
+    }
+    if places:
+        mounts = (m._replace(source=places.get(m.source, m.source)) for m in bundle.spec.mounts)
+        spec = bundle.spec._replace(mounts=tuple(mounts))
+        write_file(container.file("config.json"), dump_json(spec.to_json()), durable=False)
     other = OtherBundle(
         bundle.container_id,
         container.directory,
@@ -37,6 +49,7 @@ def create(
         bundle.mountpoint,
         container.runtime_directory,
         bundle.spec.process.terminal,
+        {place: bundle.trees[source] for source, place in places.items()},
     )
     return other_runtime.create(str(container.record.host["Runtime"]), other, stdio)
 

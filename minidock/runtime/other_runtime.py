@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Never
 
 from minidock.errors import (
@@ -56,7 +56,8 @@ class OtherBundle(NamedTuple):
     """A container for another runtime: `directory` has config.json.
 
     `root` is the detached mount of the root, `mountpoint` where config.json says that it is.
-    `scratch` is a directory of the container's for what the runtime leaves.
+    `scratch` is a directory of the container's for what the runtime leaves. `trees` are more
+    detached mounts by where config.json has them as sources, in `scratch`.
     """
 
     container_id: str
@@ -65,6 +66,7 @@ class OtherBundle(NamedTuple):
     mountpoint: str
     scratch: str
     terminal: bool
+    trees: Mapping[str, int] = {}
 
 
 def find(name: str) -> str:
@@ -161,7 +163,7 @@ def delete(name: str, container_id: str, scratch: str) -> None:
 
 @contextlib.contextmanager
 def _mounted(bundle: OtherBundle) -> Iterator[None]:
-    """Be in a mount namespace that has the root at its place; nobody else sees it.
+    """Be in a mount namespace that has the root and `trees` in place; nobody else sees it.
 
     The caller must have one thread. What the host mounts and unmounts meanwhile happens here
     too, so that nothing is kept busy.
@@ -172,9 +174,10 @@ def _mounted(bundle: OtherBundle) -> Iterator[None]:
         namespaces.unshare(namespaces.CLONE_NEWNS)
         try:
             mounts.make_slave()
-            place = os.open(bundle.mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            mounts.attach(bundle.root, place, bundle.mountpoint)
-            os.close(place)
+            _attach(bundle.root, bundle.mountpoint)
+            for path, tree in bundle.trees.items():
+                os.mkdir(path, 0o700)
+                _attach(tree, path)
             # crun refuses control groups of both versions, though it needs but the first.
             if os.path.ismount(_HYBRID):
                 mounts.detach(_HYBRID)
@@ -187,6 +190,14 @@ def _mounted(bundle: OtherBundle) -> Iterator[None]:
     finally:
         os.close(own)
         os.close(root)
+
+
+def _attach(tree: int, path: str) -> None:
+    place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        mounts.attach(tree, place, path)
+    finally:
+        os.close(place)
 
 
 @contextlib.contextmanager

@@ -103,6 +103,18 @@ def test_network(minidock: Place, one: str):
     assert "eth0" in address
 
 
+def test_namespaces_of_another(minidock: Place, runtime: str):
+    """A container of another runtime joins one of ours, its processes and its shared memory."""
+    script = "echo secret >/dev/shm/file; echo ready; sleep 1000"
+    minidock(
+        "run", "-d", "--name", "first", *QUIET, "--ipc", "shareable", "base", "sh", "-c", script
+    )
+    minidock.await_log("first", "ready")
+    flags = [f"--{kind}=container:first" for kind in ("network", "pid", "ipc")]
+    words = ("run", "--rm", *flags, "--runtime", runtime, "base", "sh", "-c")
+    assert minidock(*words, "cat /dev/shm/file /proc/1/comm") == "secret\nsleep\n"
+
+
 def test_shortage_of_memory_is_told(minidock: Place, one: str):
     """The control group that the runtime uses is the one that minidock looks at."""
     script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=60"
@@ -165,10 +177,14 @@ def test_config_json(minidock: Place, flags: tuple[str, ...]):
 BY_HAND = """
 import os, sys
 from minidock.linux import mounts, namespaces
-from minidock.runtime.foreign import clone_from
 
 pid, place, *words = sys.argv[1:]
-tree = clone_from(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY), "/")
+here = os.getcwd()
+own, its = (os.open(f"/proc/{who}/ns/mnt", os.O_RDONLY) for who in ("self", pid))
+namespaces.setns(its, namespaces.CLONE_NEWNS)
+tree = mounts.clone_tree(os.open("/", os.O_PATH))
+namespaces.setns(own, namespaces.CLONE_NEWNS)
+os.chdir(here)
 namespaces.unshare(namespaces.CLONE_NEWNS)
 mounts.make_slave()
 if os.path.ismount("/sys/fs/cgroup/unified"):  # refused by crun
