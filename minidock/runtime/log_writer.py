@@ -160,9 +160,9 @@ def _end_of_piece(text: bytes, start: int) -> int:
     end = text.rfind(b"\n", start, limit) + 1
     if end or len(text) < limit:
         return end
-    for back in range(4):  # not inside a character of UTF-8
-        if limit - back < len(text) and text[limit - back] & 0xC0 != 0x80:
-            return limit - back
+    for end in range(limit, limit - 4, -1):  # not inside a character of UTF-8
+        if text[end - 1] < 0x80 or (end < len(text) and text[end] & 0xC0 != 0x80):
+            return end
     return limit
 
 

@@ -240,6 +240,25 @@ def test_publish_all_takes_free_ports(minidock: Place):
     assert all(text.startswith("0.0.0.0:") for text in ports)
 
 
+@pytest.mark.parametrize("attached", [False, True])
+def test_no_line_is_lost(minidock: Place, attached: bool):
+    """What is written fast, to both streams, by a program that ends at once."""
+    script = "seq 200000 & seq 1000000 1020000 >&2; wait"
+    expected = (
+        0,
+        b"".join(b"%d\n" % i for i in range(1, 200_001)),
+        b"".join(b"%d\n" % i for i in range(1_000_000, 1_020_001)),
+    )
+    run = ("run", "--name", "box", "--network", "none")
+    command = ("base", "sh", "-c", script)
+    if attached:
+        assert minidock.result(*run, *command) == expected
+    else:
+        minidock(*run, "-d", *command)
+        minidock("wait", "box")
+    assert minidock.result("logs", "box") == expected
+
+
 def test_logs_follow_until_the_end(minidock: Place):
     """Logs -f shows what comes, in order, and ends with the container; -n and -t choose."""
     script = "for i in 1 2 3 4 5; do echo line $i; sleep 0.1; done"

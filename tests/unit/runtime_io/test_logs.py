@@ -79,6 +79,12 @@ def test_long_line_is_split(path: str) -> None:
     assert [len(text) for text in texts(path)] == [PIECE, PIECE, 6, 5]
 
 
+def test_lines_as_long_as_a_piece(path: str) -> None:
+    """The newline after a whole piece is an entry, as docker has it."""
+    write(path, b"x" * (PIECE - 1) + b"\n", b"y" * PIECE + b"\n")
+    assert [len(text) for text in texts(path)] == [PIECE, PIECE, 1]
+
+
 def test_partial_line_waits(path: str) -> None:
     """A line that comes in parts is one entry; the last one needs no newline."""
     write(path, b"a", b"b\nc", b"d")
