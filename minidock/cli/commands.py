@@ -38,6 +38,7 @@ _DIFF = _entry(
     "diff",
     "Inspect changes to files or directories on a container's filesystem",
 )
+_EVENTS = _entry("system_events", "events", "Get real time events from the server")
 _EXEC = _entry("container_exec", "exec_", "Execute a command in a running container")
 _HISTORY = _entry("image_history", "history", "Show the history of an image")
 _IMAGES = _entry("image_list", "images", "List images")
@@ -156,6 +157,7 @@ image = Group("Manage images", _IMAGE)
 system = Group(
     "Manage minidock",
     {
+        "events": _EVENTS,
         "info": _INFO,
         "restore": _entry(
             "system_restore",
@@ -191,6 +193,7 @@ _TABLE = {
     "cp": _CP,
     "create": _CREATE,
     "diff": _DIFF,
+    "events": _EVENTS,
     "history": _HISTORY,
     "inspect": _entry(
         "inspect", "inspect", "Return low-level information on containers, images and volumes"

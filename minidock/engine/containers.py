@@ -54,8 +54,10 @@ from minidock.fs.atomic import make_directory
 from minidock.oci.digest import Digest
 from minidock.oci.reference import parse_reference
 from minidock.progress import Progress, Warned, ignore
+from minidock.store import journal
 from minidock.store.containers import (
     EXITED,
+    LIVE,
     PAUSED,
     RESTARTING,
     RUNNING,
@@ -180,6 +182,11 @@ class Containers:
         )
 
     def _name_and_create(self, record: ContainerRecord, options: CreateOptions) -> Container:
+        container = self._named(record, options)
+        journal.container(self._store.layout, container, "create")
+        return container
+
+    def _named(self, record: ContainerRecord, options: CreateOptions) -> Container:
         containers = self._store.containers
         durable = not options.remove  # what ends with its run need not survive the power
         if options.name:
@@ -252,6 +259,7 @@ class Containers:
             return Finished(None)
         from minidock.runtime import attach  # the start needs it too
 
+        journal.container(self._store.layout, container, "attach")
         with attach.signals_held(streams):
             connection = self._spawn(container, streams, progress)
             if connection is None:
@@ -316,6 +324,7 @@ class Containers:
         if state.status != RUNNING:
             raise Conflict("You cannot attach to a stopped container, start it first")
         connection = attach.connect(container.directory)
+        journal.container(self._store.layout, container, "attach")
         return self._relay(container, connection, streams, repaint=True)
 
     def exec(self, name: str, options: ExecOptions, streams: "Streams") -> Finished:
@@ -404,11 +413,22 @@ class Containers:
             if not stopping.heeds(state, number):
                 progress(Warned(stopping.unheeded(name, number)))
                 timeout = 0
-        liveness.signal_init(state, number)
+        called = container.name
+        self._signal(container, state, number)
         self._resume(container, state)
         if not liveness.await_init(state, None if timeout < 0 else timeout):
+            self._signal(container, state, SIGKILL)
             _end_now(state)
         self._await_end(container)
+        if state.status in LIVE:
+            journal.container(self._store.layout, container, "stop", name=called)
+
+    def _signal(self, container: Container, state: ContainerState, number: int) -> bool:
+        """Send init a signal, and tell so; return whether it was there."""
+        there = liveness.signal_init(state, number)
+        if there:
+            journal.container(self._store.layout, container, "kill", signal=int(number))
+        return there
 
     def _await_end(self, container: Container) -> ContainerState | None:
         """Return the state after the end, None if the container was removed with it."""
@@ -426,9 +446,11 @@ class Containers:
         progress: Progress = ignore,
     ) -> None:
         """Stop a container if it runs, then start it; with ``--rm`` it stays for that."""
-        with self._store.containers.find(name).kept():
+        container = self._store.containers.find(name)
+        with container.kept():
             self.stop(name, timeout, signal, progress)
             self.start(name, progress)
+        journal.container(self._store.layout, container, "restart")
 
     def kill(self, name: str, signal: str = "KILL") -> None:
         """Send a signal; after SIGKILL, wait for the end.
@@ -446,7 +468,7 @@ class Containers:
             state = restarts.forbid(container)
             if state.status == EXITED:
                 return
-        if not liveness.signal_init(state, number):
+        if not self._signal(container, state, number):
             raise liveness.NotRunning(container, f"Cannot kill container: {name}: ")
         config = container.record.config
         if not config.get("StopSignal") or number in (SIGKILL, liveness.stop_signal(config)):
@@ -471,13 +493,17 @@ class Containers:
         """
         from minidock.engine.pause import pause  # only pause needs it
 
-        pause(self._find(name)[0])
+        container = self._find(name)[0]
+        pause(container)
+        journal.container(self._store.layout, container, "pause")
 
     def unpause(self, name: str) -> None:
         """Let the processes of a paused container go on; raise NotPaused or CgroupFailure."""
         from minidock.engine.pause import unpause  # only unpause needs it
 
-        unpause(self._find(name)[0])
+        container = self._find(name)[0]
+        unpause(container)
+        journal.container(self._store.layout, container, "unpause")
 
     def update(self, name: str, options: UpdateOptions) -> tuple[str, ...]:
         """Change the limits and the restart policy of a container; return warnings.
@@ -488,7 +514,10 @@ class Containers:
         """
         from minidock.engine.update import update  # only update needs it
 
-        return update(self._find(name)[0], options)
+        container = self._find(name)[0]
+        warnings = update(container, options)
+        journal.container(self._store.layout, container, "update")
+        return warnings
 
     def wait(self, name: str) -> int:
         """Return the exit status of a container once it has one."""
@@ -513,7 +542,10 @@ class Containers:
 
     def rename(self, name: str, new: str) -> None:
         """Give a container another name; raise NameTaken, SameName or InvalidName."""
-        self._store.containers.rename(self._store.containers.find(name), new.removeprefix("/"))
+        container = self._store.containers.find(name)
+        old = container.name
+        self._store.containers.rename(container, new.removeprefix("/"))
+        journal.container(self._store.layout, container, "rename", oldName=f"/{old}")
 
     def remove(self, name: str, force: bool = False, volumes: bool = False) -> None:
         """Delete a container; with `force` a running one is killed first.
@@ -536,15 +568,18 @@ class Containers:
             if not force:
                 raise StillRunning(container, state.status)
             state = restarts.forbid(container)
+            self._signal(container, state, SIGKILL)
             _end_now(state)
             if self._await_end(container) is None:
                 return
+        called = container.name
         with container.lock():
             state = container.state
             if state.status in (RUNNING, PAUSED, RESTARTING):
                 raise StillRunning(container)  # started again meanwhile
             cgroups.remove(state.cgroups)  # of a start that was killed
             self._store.containers.remove(container)
+        journal.container(self._store.layout, container, "destroy", name=called)
         if volumes:
             from minidock.engine import volume_use  # only rm -v needs it
 
@@ -600,7 +635,7 @@ class Containers:
         """
         from minidock.engine import copy  # only cp needs it
 
-        with self._files(name) as files:
+        with self._files(name, "archive-path") as files:
             if isinstance(target, str):
                 return copy.copy_out(files, path, target, options, progress)
             return copy.write_archive(files, path, target, options, progress)
@@ -619,19 +654,20 @@ class Containers:
         """
         from minidock.engine import copy  # only cp needs it
 
-        with self._files(name) as files:
+        with self._files(name, "extract-to-dir") as files:
             if isinstance(source, str):
                 return copy.copy_in(files, source, path, options, progress)
             return copy.read_archive(files, source, path, options, progress)
 
     @contextlib.contextmanager
-    def _files(self, name: str) -> "Iterator[Files]":
+    def _files(self, name: str, action: str) -> "Iterator[Files]":
         from minidock.engine.copy import Files  # only cp needs it
         from minidock.engine.files import opened  # only cp needs it
 
         container, state = self._find(name)
         with opened(self._store, container, state) as root:
             yield Files(root, name, container.record.config.get("User", ""))
+        journal.container(self._store.layout, container, action)
 
     def commit(self, name: str, options: CommitOptions) -> Digest:
         """Make an image of a container, paused meanwhile if asked; return the image's id.
@@ -647,7 +683,10 @@ class Containers:
             raise InvalidArgument("refusing to create a tag with a digest reference")
         container, state = self._find(name)
         with frozen(container, state, options.pause):
-            return commit(self._config, self._store, container, options, reference)
+            image = commit(self._config, self._store, container, options, reference)
+        told = {"comment": options.message, "imageID": image, "imageRef": str(reference or "")}
+        journal.container(self._store.layout, container, "commit", **told)
+        return image
 
 
 def _has_mounts(options: CreateOptions, stored: StoredImage) -> bool:

@@ -16,6 +16,7 @@ from minidock.engine import restarts
 from minidock.engine.records import has_other_runtime
 from minidock.errors import DataCorrupted
 from minidock.runtime import cgroups
+from minidock.store import journal
 from minidock.store.containers import EXITED, RESTARTING, Container, ContainerState
 from minidock.store.store import Store
 
@@ -54,8 +55,19 @@ def record_exit(
         if pause is not None:
             number = state.restarts + 1
             state = state._replace(status=RESTARTING, restarts=number, backoff=pause)
+        _tell(store, container, state)
         finish(config, store, container, state)
     return pause
+
+
+def _tell(store: Store, container: Container, state: ContainerState) -> None:
+    layout = store.layout
+    if state.oom_killed:
+        journal.container(layout, container, "oom")
+    took, status = int(state.finished - state.started), state.exit_code
+    journal.container(layout, container, "die", exitCode=status, execDuration=took)
+    networked = state.endpoint is not None
+    journal.parts(layout, container, ("unmount", "disconnect"), networked=networked)
 
 
 def _current_host(store: Store, container: Container) -> Mapping[str, Any]:
@@ -84,7 +96,9 @@ def finish(config: Config, store: Store, container: Container, state: ContainerS
 
 def _remove(store: Store, container: Container) -> None:
     """Remove a container as ``--rm`` does."""
+    name = container.name
     store.containers.remove(container)
+    journal.container(store.layout, container, "destroy", name=name)
     if container.record.mounts:
         from minidock.engine.mount_points import mount_points  # only containers with mounts
         from minidock.engine.volume_use import release  # likewise

@@ -15,12 +15,14 @@ from minidock.errors import (
     MinidockError,
     SystemFailure,
 )
+from minidock.fs.atomic import random_hex
 from minidock.linux.window import screen_size
 from minidock.runtime import attach, cgroups, console, enter, users
 from minidock.runtime.child import Stdio
 from minidock.runtime.commands import DEFAULT_PATH
 from minidock.runtime.launch import Launched
 from minidock.runtime.streams import Streams
+from minidock.store import journal
 from minidock.store.containers import (
     PAUSED,
     RESTARTING,
@@ -61,14 +63,22 @@ def execute(
         raise CommandNotExecutable("Cwd must be an absolute path")
     process = process_of(store, container, state, options)
     target = enter.Target(state.pid, state.start_time)
+    told = {"execID": random_hex(32)}
+    for step in ("exec_create", "exec_start"):
+        action = f"{step}: {' '.join(options.command)}"
+        journal.container(store.layout, container, action, **told)
     try:
         if options.tty or options.detach:
-            return Finished(_kept(target, process, None if options.detach else streams))
-        return Finished(_attached(target, process, options.interactive, streams))
+            status = _kept(target, process, None if options.detach else streams)
+        else:
+            status = _attached(target, process, options.interactive, streams)
     except Disconnected:
         raise
     except (MinidockError, OSError) as e:
         raise _reason(container, state, e) from e
+    if status is not None:
+        journal.container(store.layout, container, "exec_die", exitCode=status, **told)
+    return Finished(status)
 
 
 def _reason(

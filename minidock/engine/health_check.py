@@ -16,6 +16,7 @@ from minidock.runtime import enter
 from minidock.runtime.capture import Captured, capture, open_output
 from minidock.runtime.interpreter import name_process
 from minidock.runtime.monitor_plan import STARTING
+from minidock.store import journal
 from minidock.store.containers import RUNNING, Container, ContainerNotFound, ContainerState
 from minidock.store.store import Store
 
@@ -48,7 +49,10 @@ def _look(store: Store, container: Container, plan: Plan) -> bool:
         health = health_of(container, state) if liveness.init_alive(state) else None
         if health:
             counts = begun - state.started >= plan.start_period
-            store_health(container, health.after(result, retries=plan.retries, counts=counts))
+            found = health.after(result, retries=plan.retries, counts=counts)
+            store_health(container, found)
+            if found.status != health.status:
+                journal.container(store.layout, container, f"health_status: {found.status}")
     health = health_of(container, state)
     ran = time.time() - state.started
     return health is not None and plan.pause(health.status, ran) == plan.start_interval

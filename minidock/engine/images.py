@@ -11,6 +11,7 @@ from minidock.errors import DataCorrupted, InvalidArgument, NotFound
 from minidock.oci.digest import ChainID, Digest, chain_ids
 from minidock.oci.reference import Reference, parse_reference
 from minidock.progress import Progress
+from minidock.store import journal
 from minidock.store.containers import ContainerNotFound
 from minidock.store.images import ImageEntry, Transaction
 from minidock.store.store import Store
@@ -30,7 +31,10 @@ class Images:
         """Fetch an image and unpack its layers; see `minidock.engine.pull.pull`."""
         from minidock.engine.pull import pull  # urllib3 costs 70 ms
 
-        return pull(self._config, self._store, reference, options, progress)
+        pulled = pull(self._config, self._store, reference, options, progress)
+        name = reference.familiar_name
+        journal.image(self._store.layout, "pull", reference.familiar, name)
+        return pulled
 
     def list(self, options: ListImages) -> tuple[ImageView, ...]:
         """Return a row for each tag and each untagged image, newest first.
@@ -54,6 +58,7 @@ class Images:
         with self._store.lease(), self._store.images.transaction() as tx:
             entry = resolve(self._store.images, source).entry
             tx.set(entry.manifest, entry.id, str(reference))
+        journal.image(self._store.layout, "tag", entry.id, reference.familiar)
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return docker's description of an image; raise ImageNotFound."""
@@ -93,6 +98,11 @@ class Images:
         if removal.delete:
             steps.append(Removed("Deleted", entry.id))
             steps += self._collect(chains) if prune else ()
+        for reference in removal.untag:
+            if "@" not in reference:
+                journal.image(self._store.layout, "untag", entry.id, entry.id)
+        if removal.delete:
+            journal.image(self._store.layout, "delete", entry.id, entry.id)
         return tuple(steps)
 
     def _plan_removal(

@@ -262,6 +262,17 @@ class CopyOptions(NamedTuple):
     follow_link: bool = False
 
 
+class EventOptions(NamedTuple):
+    """Which events to tell; times are seconds since the epoch.
+
+    `since` None means from now on, `until` None means for ever.
+    """
+
+    since: float | None = None
+    until: float | None = None
+    filters: Filters = ()
+
+
 class LogOptions(NamedTuple):
     """Which lines of a container's log; times are seconds since the epoch.
 

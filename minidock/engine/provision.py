@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from minidock.engine.options import BindMount, CreateOptions, TmpfsMount, Volume
 from minidock.engine.volume_use import release
 from minidock.errors import InvalidArgument, SystemFailure
 from minidock.fs.atomic import random_hex
+from minidock.store import journal
 from minidock.store.images import StoredImage
 from minidock.store.store import Store
 from minidock.store.volumes import ANONYMOUS, Volume, check_driver
@@ -147,6 +149,7 @@ class _Provider:
     def _hold(self, mount: VolumeMount, *, anonymous: bool) -> Volume:
         check_driver(mount.driver)
         label = {ANONYMOUS: ""} if anonymous else {}
+        begun = time.time()
         volume, lock = self._store.volumes.hold(
             mount.source or random_hex(32),
             labels={**mount.labels, **label},
@@ -154,6 +157,8 @@ class _Provider:
             durable=self._durable or not anonymous,
         )
         self._held.callback(lock.release)
+        if volume.created >= begun:
+            journal.volume(self._store.layout, "create", volume.name)
         return volume
 
     def _fill(self, volume: Volume, path: str) -> None:

@@ -4,6 +4,7 @@
 from minidock.config import Config
 from minidock.engine import liveness
 from minidock.errors import DataCorrupted, SystemFailure
+from minidock.store import journal
 from minidock.store.containers import (
     LIVE,
     RESTARTING,
@@ -59,6 +60,7 @@ def _record_end(
                 return now  # another process was faster
         except DataCorrupted:
             pass
+        journal.container(store.layout, container, "die", exitCode=state.exit_code)
         finish(config, store, container, state)
     if container.record.host.get("AutoRemove"):
         raise ContainerNotFound(container.id)

@@ -42,6 +42,7 @@ from minidock.runtime import (
 from minidock.runtime.child import Stdio
 from minidock.runtime.hooks import Outcome
 from minidock.runtime.launch import Bundle, Launched, launch
+from minidock.store import journal
 from minidock.store.chains import copy_metadata
 from minidock.store.containers import (
     CREATED,
@@ -332,6 +333,9 @@ class Starter:
             finished=0.0,
         )
         self._container.set_state(self._state)
+        layout, container = self._store.layout, self._container
+        journal.parts(layout, container, ("mount", "connect"), networked=bool(self._endpoint))
+        journal.container(layout, container, "start")
         keep = self._reservation.detach() if self._reservation else ()
         return Outcome(keep, self._warnings + launched.warnings)
 
@@ -343,6 +347,7 @@ class Starter:
         state = self._state._replace(status=status, exit_code=code, error=error.message, pid=0)
         if self._reservation:
             self._reservation.close()
+        journal.container(self._store.layout, self._container, "die", exitCode=code)
         finish(self._config, self._store, self._container, state)
 
     def exited(self, status: int) -> float | None:

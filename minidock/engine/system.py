@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``version`` and ``info``."""
+"""``version``, ``info`` and ``events``."""
 
 import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from minidock import __version__
 from minidock.config import Config
 from minidock.engine.liveness import init_alive
+from minidock.engine.options import EventOptions
 from minidock.errors import MinidockError
 from minidock.store.containers import PAUSED, RUNNING
 from minidock.store.store import Store
+
+if TYPE_CHECKING:
+    from minidock.engine.events import Event
 
 API_VERSION = "1.41"
 """Of docker's API, whose documents ours follow."""
@@ -34,6 +39,12 @@ class System:
             "Arch": self._config.platform.architecture,
         }
         return {"Client": part, "Server": {**part, "KernelVersion": kernel.release}}
+
+    def events(self, options: EventOptions) -> "Iterator[Event]":
+        """Give the events that `options` ask for, as they happen; raise InvalidFilter."""
+        from minidock.engine.events import events  # only events needs it
+
+        return events(self._store.layout, options)
 
     def info(self) -> dict[str, Any]:
         """Return docker's info document, as far as it has a meaning without a daemon."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from minidock.engine.mount_points import MountPoint, mount_points
 from minidock.errors import Conflict, DataCorrupted, NotFound
+from minidock.store import journal
 from minidock.store.containers import ContainerDamaged
 from minidock.store.store import Store
 
@@ -37,3 +38,4 @@ def release(store: Store, points: Iterable[MountPoint]) -> None:
             store.volumes.remove(name, partial(users_of, store, name))
         except (Conflict, NotFound, DataCorrupted):
             continue
+        journal.volume(store.layout, "destroy", name)

@@ -12,6 +12,7 @@ from minidock.engine.views import PrunedVolumes, VolumeView
 from minidock.engine.volume_use import users, users_of
 from minidock.errors import Conflict, NotFound, SystemFailure
 from minidock.fs.atomic import random_hex
+from minidock.store import journal
 from minidock.store.store import Store
 from minidock.store.volumes import ANONYMOUS, LOCAL, Volume, check_driver
 
@@ -38,6 +39,7 @@ class Volumes:
             )
         except OSError as e:
             raise SystemFailure.of("make the volume", e) from e
+        journal.volume(self._store.layout, "create", volume.name)
         return volume.name
 
     def list(self, filters: Filters) -> tuple[VolumeView, ...]:
@@ -70,6 +72,7 @@ class Volumes:
             self._store.volumes.remove(name, partial(users_of, self._store, name))
         except OSError as e:
             raise SystemFailure.of(f"remove the volume {name}", e) from e
+        journal.volume(self._store.layout, "destroy", name)
 
     def prune(self, filters: Filters, *, everything: bool = False) -> PrunedVolumes:
         """Delete the volumes that no container has, unless `everything` only nameless ones.

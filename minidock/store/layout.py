@@ -37,6 +37,7 @@
         fill.lock                 flock: the volume gets its first files
       names/NAME                  symbolic link to a container id: creating it takes the name
       network/                    owned by the network room
+      events.log  events.log.1    what has happened, a JSON object a line, see journal.py
       cache/                      may be deleted at any time
       locks/gc.lock               shared: a lease on blobs and layers; exclusive: gc
       locks/meta.lock             exclusive: index.json is being changed
@@ -115,6 +116,16 @@ class Layout(NamedTuple):
     def network(self) -> str:
         """The state of the networks."""
         return f"{self.root}/network"
+
+    @property
+    def journal(self) -> str:
+        """What has happened of late."""
+        return f"{self.root}/events.log"
+
+    @property
+    def old_journal(self) -> str:
+        """What has happened before that."""
+        return f"{self.root}/events.log.1"
 
     @property
     def cache(self) -> str:
