@@ -8,12 +8,9 @@ and compared as fast as before where they are many; type checkers see the standa
 
 from operator import itemgetter
 
-# Type checkers take this name for true, as they do typing's: that module costs 3 ms and a
-# megabyte in each process that stays.
-TYPE_CHECKING = False
+from minidock.annotations import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from typing import Any
     from typing import NamedTuple as NamedTuple
 else:
     # An item has the same property in every class: to make new ones took each command 1 ms.
@@ -22,7 +19,7 @@ else:
     class _Values(type):
         """Makes a class of the fields that a class body annotates."""
 
-        def __new__(cls, name: str, bases: tuple[type, ...], body: "dict[str, Any]") -> type:
+        def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
             fields = tuple(body.get("__annotations__", ()))
             body["_field_defaults"] = {field: body[field] for field in fields if field in body}
             body["_fields"] = body["__match_args__"] = fields

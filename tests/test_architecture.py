@@ -29,6 +29,7 @@ RANK = {
     "api": 5,
     "ocicli": 5,
     "__main__": 6,
+    "annotations": -1,
     "__init__": -1,
 }
 
@@ -86,6 +87,7 @@ OWNERS = {
     "http": {"registry"},
     "tarfile": set(),
     "click": {"cli"},
+    "typing": {"annotations", "values"},
     "rich": {"cli"},
     "yaml": {"cli"},
 }

@@ -4,8 +4,8 @@
 import os
 import sys
 import time
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.failures import Refused
 from minidock.cli.flags import BOOL, Flag, switch

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``exec``."""
 
-from typing import Any
-
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.failures import Refused, StdoutClosed
 from minidock.cli.flags import switch, value, values

@@ -2,8 +2,8 @@
 """The flags of ``run`` and ``create``, and the CreateOptions they make."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
 
+from minidock.annotations import Any, TypeVar
 from minidock.cli.flags import INT, OPTIONAL, Flag, switch, value, values
 from minidock.cli.health_flags import HEALTH_FLAGS, health_check
 from minidock.cli.isolation_flags import (

@@ -2,8 +2,8 @@
 """``ps``."""
 
 import time
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.flags import INT, switch, value, values
 from minidock.cli.output import out

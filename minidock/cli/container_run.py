@@ -4,8 +4,8 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.container_flags import Flags, container_flags, make_options, split_flags
 from minidock.cli.failures import Refused

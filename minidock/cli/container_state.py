@@ -2,8 +2,8 @@
 """The verbs that change a container's state: ``stop``, ``restart``, ``kill``, ``rm``, ..."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
 
+from minidock.annotations import Any, TypeVar
 from minidock.cli.command import command
 from minidock.cli.flags import INT, switch, value
 from minidock.cli.output import each, each_at_once, err, printable, report, warn

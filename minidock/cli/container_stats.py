@@ -2,8 +2,8 @@
 """``stats``."""
 
 import time
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value
 from minidock.cli.output import out_bytes

@@ -2,8 +2,8 @@
 """``update``."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
 
+from minidock.annotations import Any, TypeVar
 from minidock.cli.command import command
 from minidock.cli.failures import Refused
 from minidock.cli.flags import value

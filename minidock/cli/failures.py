@@ -5,8 +5,7 @@ The statuses are docker's: 125 for a flag that can't be meant (and for everythin
 ``run`` from starting the container), 1 for the rest. Texts are docker's too.
 """
 
-from typing import Self
-
+from minidock.annotations import Self
 from minidock.errors import Cancelled, CommandNotExecutable, CommandNotFound, Disconnected
 
 FLAG_STATUS = 125

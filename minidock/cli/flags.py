@@ -8,8 +8,8 @@ its first argument.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
 
+from minidock.annotations import Any, NoReturn, TypeVar
 from minidock.cli.failures import FlagError
 from minidock.errors import MinidockError
 from minidock.values import NamedTuple

@@ -2,8 +2,8 @@
 """``--health-*`` and ``--no-healthcheck`` of ``run`` and ``create``."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.durations import parse_nanoseconds
 from minidock.cli.flags import INT, Parsed, switch, value
 from minidock.engine.options import HealthCheck

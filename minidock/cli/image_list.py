@@ -2,8 +2,8 @@
 """``images``."""
 
 import time
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value, values
 from minidock.cli.output import out

@@ -3,8 +3,8 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.flags import switch, value
 from minidock.cli.output import out, report

@@ -4,8 +4,8 @@
 import os.path
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.flags import Parsed, parse_bool
 from minidock.cli.params import parse_size
 from minidock.engine.options import BindMount, TmpfsMount, VolumeMount, VolumesFrom

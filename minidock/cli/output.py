@@ -10,8 +10,8 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TextIO
 
+from minidock.annotations import TextIO
 from minidock.cli.failures import StdoutClosed
 from minidock.errors import MinidockError
 

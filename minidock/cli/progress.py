@@ -4,9 +4,9 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TextIO
 
 from minidock import progress as events
+from minidock.annotations import TYPE_CHECKING, TextIO
 from minidock.cli.units import human_size
 from minidock.oci.digest import Digest, hex_of
 from minidock.progress import Event, Progress

@@ -3,8 +3,8 @@
 
 import contextlib
 import sys
-from typing import TextIO
 
+from minidock.annotations import TextIO
 from minidock.cli.output import err, printable, warn
 from minidock.progress import Event, Progress, Resolving, Warned
 

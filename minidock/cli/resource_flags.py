@@ -2,8 +2,8 @@
 """The flags that limit what a container may use, of ``run``, ``create`` and ``update``."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.flags import INT, Parsed, switch, value
 from minidock.cli.params import SIZE, parse_size
 from minidock.engine.options import Resources

@@ -2,8 +2,8 @@
 """What the listing commands share: ids, ages, cut texts, and the choice of a format."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.output import out, printable
 from minidock.cli.tables import format_rows, render_table
 from minidock.cli.units import human_duration

@@ -4,8 +4,8 @@
 import json
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
+from minidock.annotations import TYPE_CHECKING, Any
 from minidock.cli.settings import Environment, docker_config_file, load_config
 from minidock.config import Config
 

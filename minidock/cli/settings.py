@@ -22,8 +22,8 @@ configuration file, the default. The file is YAML::
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
 
+from minidock.annotations import Any, TypeVar
 from minidock.cli.params import parse_platform
 from minidock.config import Config, Proxies, RegistrySettings
 from minidock.errors import InvalidArgument

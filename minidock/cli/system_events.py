@@ -3,8 +3,8 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.flags import value, values
 from minidock.cli.output import out, printable

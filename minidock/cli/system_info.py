@@ -4,8 +4,8 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.command import command
 from minidock.cli.flags import value
 from minidock.cli.output import out, printable

@@ -2,7 +2,8 @@
 """Tables as docker prints them, and ``--format``."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+
+from minidock.annotations import Any
 
 _GAP = 3
 _LEAST_WIDTH = 10

@@ -5,8 +5,8 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.template_text import plain, sprint, sprintf, type_name
 from minidock.values import NamedTuple
 

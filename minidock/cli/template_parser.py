@@ -3,8 +3,8 @@
 
 import re
 from collections.abc import Collection
-from typing import Literal
 
+from minidock.annotations import Literal
 from minidock.cli.template_lexer import Token, tokenize
 from minidock.errors import InvalidArgument
 from minidock.values import NamedTuple

@@ -3,8 +3,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.values import NamedTuple
 
 _MAX_WIDTH = 1_000_000

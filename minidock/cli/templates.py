@@ -6,8 +6,8 @@ What is formatted are trees of JSON values, and the rows of listings, which may 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.cli.template_functions import (
     FUNCTIONS,
     HEADER_FUNCTIONS,

@@ -5,8 +5,8 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.config import Config
 from minidock.engine.changes import apply_changes
 from minidock.engine.clock import exact_rfc3339

@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from signal import SIGKILL
-from typing import TYPE_CHECKING, Any
 
+from minidock.annotations import TYPE_CHECKING, Any
 from minidock.config import Config
 from minidock.engine import liveness, restarts
 from minidock.engine.images import Images

@@ -3,8 +3,8 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine.execution import Security
 from minidock.oci.runtime import LinuxDevice
 from minidock.runtime.cgroup_plan import DeviceRule

@@ -9,8 +9,8 @@ import contextlib
 import time
 from binascii import crc32
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
+from minidock.annotations import TYPE_CHECKING, Any
 from minidock.config import Config
 from minidock.engine import restarts
 from minidock.engine.records import has_other_runtime

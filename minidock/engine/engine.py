@@ -2,8 +2,8 @@
 """The engine: what the front ends, and other Python programs, call."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from minidock.annotations import TYPE_CHECKING
 from minidock.config import Config
 from minidock.store.store import Store
 

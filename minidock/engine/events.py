@@ -4,8 +4,8 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine.filters import InvalidFilter
 from minidock.engine.options import EventOptions
 from minidock.store.journal_reader import JournalReader

@@ -3,8 +3,8 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument
 from minidock.linux import capabilities, lsm
 from minidock.runtime import seccomp

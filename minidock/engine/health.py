@@ -7,8 +7,8 @@ It tells of which run it is: whatever an earlier one has left counts as nothing 
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.fs.atomic import read_file, write_file
 from minidock.oci.manifest import dump_json
 from minidock.store.containers import LIVE, Container, ContainerState

@@ -3,8 +3,8 @@
 
 import os
 import time
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine import liveness
 from minidock.engine.clock import exact_rfc3339, go_duration
 from minidock.engine.execute import process_of

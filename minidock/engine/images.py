@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs on images."""
 
-from typing import TYPE_CHECKING, Any
-
+from minidock.annotations import TYPE_CHECKING, Any
 from minidock.config import Config
 from minidock.engine.options import ListImages, PullOptions
 from minidock.engine.resolve import Resolved, resolve

@@ -2,8 +2,8 @@
 """``inspect``: docker's documents, key for key where scripts look."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine.clock import ZERO, rfc3339
 from minidock.engine.health import health_document, health_of
 from minidock.engine.mount_points import mount_points

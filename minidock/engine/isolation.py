@@ -4,8 +4,8 @@
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine.options import CreateOptions
 from minidock.errors import Conflict, InvalidArgument
 from minidock.oci.runtime import SHM, SHM_SIZE, Rlimit

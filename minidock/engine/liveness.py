@@ -11,8 +11,8 @@ import select
 import signal
 import time
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import (
     CommandNotExecutable,
     CommandNotFound,

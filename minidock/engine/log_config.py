@@ -7,8 +7,8 @@ docker's driver `local` does and its `json-file` does not.
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument
 from minidock.runtime.log_writer import LogFile
 

@@ -2,8 +2,8 @@
 """What is mounted where in a container: docker's HostConfig, and what became of it."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine.options import (
     BindMount,
     CreateOptions,

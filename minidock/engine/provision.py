@@ -5,8 +5,8 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from minidock.annotations import TYPE_CHECKING
 from minidock.engine.mount_points import BIND, TMPFS, VOLUME, MountPoint, mount_points
 from minidock.engine.options import BindMount, CreateOptions, TmpfsMount, VolumeMount
 from minidock.engine.volume_use import release

@@ -7,9 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from minidock import progress as events
+from minidock.annotations import Any
 from minidock.config import Config
 from minidock.engine.options import PullOptions
 from minidock.engine.readahead import ReadAhead

@@ -5,8 +5,8 @@ The stored forms are docker's Config and HostConfig, so that ``inspect`` shows t
 """
 
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine.mount_points import mounts_config
 from minidock.engine.options import (
     CreateOptions,

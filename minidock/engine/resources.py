@@ -6,8 +6,8 @@ What can't be meant is refused with docker's texts.
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument
 from minidock.fs.atomic import read_file
 from minidock.runtime.cgroup_plan import Limits

@@ -4,8 +4,8 @@
 import contextlib
 import time
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine import liveness
 from minidock.store.containers import CREATED, EXITED, RESTARTING, Container, ContainerState
 

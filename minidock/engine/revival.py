@@ -3,8 +3,8 @@
 
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from minidock.annotations import TYPE_CHECKING
 from minidock.config import Config
 from minidock.engine.ending import record_exit
 from minidock.engine.place import Place

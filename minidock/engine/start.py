@@ -8,8 +8,8 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
 
+from minidock.annotations import TYPE_CHECKING, Any
 from minidock.config import Config
 from minidock.engine import devices, isolation, liveness
 from minidock.engine.ending import bridge_of, finish, record_exit

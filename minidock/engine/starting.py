@@ -2,8 +2,8 @@
 """The command's side of a start; start.py is the monitor's."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
+from minidock.annotations import TYPE_CHECKING, Any
 from minidock.config import Config
 from minidock.engine.log_config import log_file
 from minidock.engine.place import Place

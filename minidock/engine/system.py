@@ -4,9 +4,9 @@
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from minidock import __version__
+from minidock.annotations import TYPE_CHECKING, Any
 from minidock.config import Config
 from minidock.engine.liveness import init_alive
 from minidock.engine.options import EventOptions

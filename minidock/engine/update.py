@@ -7,8 +7,8 @@ the kernel refuses is not recorded. The texts are docker's.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine.options import UpdateOptions
 from minidock.engine.pause import freeze_lock, thaw
 from minidock.engine.records import (

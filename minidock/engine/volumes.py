@@ -3,8 +3,8 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.engine.clock import rfc3339
 from minidock.engine.filters import unused_volume_filter, volume_filter
 from minidock.engine.options import CreateVolume, Filters

@@ -8,8 +8,8 @@ never a short result. Memory stays bounded whatever the input claims.
 
 import zlib
 from collections.abc import Callable
-from typing import Any, Protocol
 
+from minidock.annotations import Any, Protocol
 from minidock.errors import DataCorrupted, InvalidArgument
 from minidock.oci.content import Reader, Writer
 

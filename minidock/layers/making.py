@@ -9,8 +9,8 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
-from typing import TypeVar
 
+from minidock.annotations import TypeVar
 from minidock.errors import DataCorrupted
 from minidock.fs.rooted import RootedDir
 from minidock.layers import archive as tar

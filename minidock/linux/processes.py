@@ -7,8 +7,8 @@ import fcntl
 import os
 import signal
 from collections.abc import Iterable, Sequence
-from typing import Never
 
+from minidock.annotations import Never
 from minidock.linux.libc import syscall
 
 _PR_SET_PDEATHSIG = 1

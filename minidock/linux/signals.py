@@ -4,7 +4,7 @@
 The other half, signal.py, gives them names, which costs every process that stays a megabyte.
 """
 
-from minidock.values import TYPE_CHECKING
+from minidock.annotations import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import signal as _signal

@@ -14,8 +14,8 @@ under the bridge's lock and need not survive a power loss: neither do bridges an
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.fs.atomic import read_file, write_file
 from minidock.network.ports import PortMapping
 from minidock.values import NamedTuple

@@ -2,8 +2,8 @@
 """Published ports: docker's ``[ip:][host]:container[/proto]`` as values. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument
 from minidock.values import NamedTuple
 

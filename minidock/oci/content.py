@@ -2,8 +2,8 @@
 """Readers and writers that hash what passes, so that no byte is read twice."""
 
 import hashlib
-from typing import Protocol
 
+from minidock.annotations import Protocol
 from minidock.errors import DataCorrupted
 from minidock.oci.digest import Digest, DigestMismatch
 

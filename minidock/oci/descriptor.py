@@ -2,8 +2,8 @@
 """Descriptors: the only pointer there is (OCI image-spec, descriptor.md)."""
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
 
+from minidock.annotations import Any, Generic, TypeVar
 from minidock.errors import DataCorrupted
 from minidock.oci.digest import Digest, InvalidDigest, parse_digest
 from minidock.values import NamedTuple

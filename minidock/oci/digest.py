@@ -5,8 +5,8 @@ Grammar and meaning: OCI image-spec, descriptor.md §digests and config.md §lay
 """
 
 import re
-from typing import TYPE_CHECKING, NewType
 
+from minidock.annotations import TYPE_CHECKING, NewType
 from minidock.errors import DataCorrupted, InvalidArgument
 
 # What `digest_of` hashes is small, and hashlib loads OpenSSL, which takes 3 ms. These are the

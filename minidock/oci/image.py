@@ -2,8 +2,8 @@
 """The image config (OCI image-spec, config.md); keys we do not know are kept."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.oci.descriptor import (
     InvalidDocument,
     Platform,

@@ -2,8 +2,8 @@
 """Manifests and indexes: OCI image-spec manifest.md, image-index.md; Docker v2 schema 2."""
 
 import json
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import Unsupported
 from minidock.oci import media_types
 from minidock.oci.descriptor import (

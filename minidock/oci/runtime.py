@@ -5,8 +5,8 @@ The values hold what minidock uses; the names of the specification's JSON appear
 """
 
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.oci.descriptor import InvalidDocument, json_list, json_object, json_text
 from minidock.values import NamedTuple
 

@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from minidock import __version__
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument, Unsupported
 from minidock.fs.atomic import read_file, write_file
 from minidock.oci.manifest import load_json

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What this runtime can do (features.md of the specification), and a bundle to begin with."""
 
-from typing import Any
-
 from minidock import __version__
+from minidock.annotations import Any
 from minidock.linux import capabilities, namespaces
 from minidock.linux.lsm import has_apparmor
 from minidock.oci.runtime import VERSION, Spec

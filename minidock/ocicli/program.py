@@ -4,7 +4,8 @@
 import gc
 import os
 import sys
-from typing import NoReturn
+
+from minidock.annotations import NoReturn
 
 
 def run() -> NoReturn:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TypeVar
 
+from minidock.annotations import TypeVar
 from minidock.config import Config
 from minidock.errors import (
     DataCorrupted,

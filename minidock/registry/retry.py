@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TypeVar
 
+from minidock.annotations import TypeVar
 from minidock.errors import Unavailable
 from minidock.progress import Progress, Retrying
 from minidock.registry.transport import ConnectionFailed, Interrupted, Response, Timing

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Literal, Protocol
 from urllib.parse import unquote
 
 import urllib3
@@ -30,6 +29,7 @@ from urllib3.exceptions import (
 from urllib3.util import Url, make_headers
 
 from minidock import __version__
+from minidock.annotations import Literal, Protocol
 from minidock.config import Proxies, RegistrySettings
 from minidock.errors import InvalidArgument, SystemFailure, Unavailable
 from minidock.registry.urls import (

@@ -13,8 +13,8 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from typing import Never
 
+from minidock.annotations import Never
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities, mounts, processes, seccomp
 from minidock.oci.runtime import Process, Rlimit

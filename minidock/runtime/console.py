@@ -8,8 +8,8 @@ it (TIOCSTI, CVE-2017-5226 and its like).
 import errno
 import os
 import select
-from typing import Protocol
 
+from minidock.annotations import Protocol
 from minidock.linux.window import WindowSize, set_window_size
 from minidock.runtime.attach import Kill, Output, read_input, user_side
 from minidock.runtime.child import Stdio

@@ -16,8 +16,8 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Never
 
+from minidock.annotations import Never
 from minidock.errors import Conflict, SystemFailure
 from minidock.fs.rooted import RootedDir
 from minidock.linux import capabilities, namespaces

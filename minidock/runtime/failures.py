@@ -5,9 +5,9 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from minidock import errors
+from minidock.annotations import Any
 from minidock.errors import MinidockError, SystemFailure
 from minidock.fs.atomic import write_file
 

@@ -2,8 +2,8 @@
 """What the engine does inside a monitor."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
 
+from minidock.annotations import Protocol
 from minidock.errors import MinidockError
 from minidock.runtime.child import Stdio
 from minidock.runtime.console import Started

@@ -7,8 +7,8 @@ masks, pivot_root(2), then limits, privileges and the filter, then a program tha
 
 import os
 from collections.abc import Mapping
-from typing import Never
 
+from minidock.annotations import Never
 from minidock.fs.rooted import RootedDir
 from minidock.linux import interfaces, mounts, namespaces
 from minidock.linux.openat import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2

@@ -15,8 +15,8 @@ import select
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Never
 
+from minidock.annotations import Never
 from minidock.errors import DataCorrupted, MinidockError, SystemFailure
 from minidock.linux.processes import close_descriptors
 from minidock.linux.window import WindowSize, set_window_size

@@ -11,8 +11,8 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Never
 
+from minidock.annotations import Never
 from minidock.errors import Conflict, InvalidArgument, MinidockError, SystemFailure
 from minidock.linux import namespaces, processes
 from minidock.linux.process_stat import start_time

@@ -6,8 +6,8 @@ A small monitor imports this when its program has ended, while somebody waits fo
 
 import os
 import time
-from typing import TYPE_CHECKING
 
+from minidock.annotations import TYPE_CHECKING
 from minidock.runtime.failures import noting_errors
 from minidock.runtime.monitor_plan import SOCKET, MonitorPlan
 from minidock.runtime.watch import Run

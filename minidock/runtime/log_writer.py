@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import time
 
-from minidock.values import TYPE_CHECKING, NamedTuple
+from minidock.annotations import TYPE_CHECKING
+from minidock.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

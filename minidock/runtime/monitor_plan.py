@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
+from minidock.annotations import Any
 from minidock.linux.window import WindowSize
 from minidock.runtime.log_writer import LogFile
-from minidock.values import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from typing import Any
-
+from minidock.values import NamedTuple
 
 NAME = "minidock-mon"
 """What ps(1) calls a monitor."""

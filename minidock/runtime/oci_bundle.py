@@ -8,8 +8,8 @@ the container, and else a warning; keys that the specification does not know are
 import os
 import resource
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument, SystemFailure, Unsupported
 from minidock.fs.atomic import read_file
 from minidock.linux import capabilities, namespaces

@@ -19,8 +19,8 @@ import re
 import signal
 import time
 from contextlib import ExitStack
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import Conflict, InvalidArgument, MinidockError, NotFound, SystemFailure
 from minidock.fs import trees
 from minidock.fs.atomic import make_directory, read_file, write_file

@@ -4,8 +4,8 @@
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument, SystemFailure
 from minidock.fs.atomic import make_directory
 from minidock.linux import mounts

@@ -2,8 +2,8 @@
 """Hooks of a runtime spec: programs of the host's that get the container's state on stdin."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import MinidockError
 from minidock.oci.manifest import dump_json
 from minidock.oci.runtime import Hook, Spec

@@ -2,8 +2,8 @@
 """Limits and device rules as the ``linux.resources`` object of the runtime specification."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import Unsupported
 from minidock.oci.descriptor import InvalidDocument, json_list, json_object, json_text
 from minidock.runtime.cgroup_plan import DOCKER_DEVICES, DeviceRule, Limits

@@ -14,8 +14,8 @@ import re
 import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Never
 
+from minidock.annotations import Never
 from minidock.errors import (
     CommandNotExecutable,
     CommandNotFound,

@@ -8,9 +8,9 @@ inside functions.
 import json
 from binascii import crc32
 from collections.abc import Mapping
-from typing import Any
 
 from minidock import __version__
+from minidock.annotations import Any
 from minidock.fs.atomic import read_file, write_file
 
 _MAGIC = b"minidock-bpf\n"

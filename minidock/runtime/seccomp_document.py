@@ -6,8 +6,8 @@ the policy itself.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import Unsupported
 from minidock.linux.syscalls import MACHINES
 from minidock.runtime.seccomp_policy import ALL_BITS, ALLOW, Condition, Policy, Rule

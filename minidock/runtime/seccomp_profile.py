@@ -8,8 +8,8 @@ are left out. ``flags`` is accepted and has no effect.
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument, Unsupported
 from minidock.linux.capabilities import NAMES, mask
 from minidock.linux.syscalls import MACHINES

@@ -13,8 +13,8 @@ import marshal
 import os
 import signal
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Never
 
+from minidock.annotations import TYPE_CHECKING, Never
 from minidock.errors import SystemFailure
 from minidock.runtime import channel
 from minidock.runtime.channel import Connection

@@ -17,6 +17,7 @@ from __future__ import annotations
 import marshal
 import os
 
+from minidock.annotations import TYPE_CHECKING
 from minidock.linux import signals
 from minidock.linux.sockets import Socket
 from minidock.runtime import interpreter
@@ -25,7 +26,7 @@ from minidock.runtime.log_writer import Legacy, LogWriter
 from minidock.runtime.monitor_plan import NAME, Call, MonitorPlan, Schedule, plain
 from minidock.runtime.supervisor import Member, Program
 from minidock.runtime.watch import Run, watched
-from minidock.values import TYPE_CHECKING, NamedTuple
+from minidock.values import NamedTuple
 
 if TYPE_CHECKING:
     from minidock.runtime.lifetime import Life

@@ -11,6 +11,7 @@ import os
 import select
 import time
 
+from minidock.annotations import TYPE_CHECKING
 from minidock.errors import DataCorrupted
 from minidock.linux import sockets
 from minidock.linux.signals import set_wakeup_fd
@@ -19,7 +20,7 @@ from minidock.linux.window import WindowSize, set_window_size
 from minidock.runtime import channel
 from minidock.runtime.channel import Connection
 from minidock.runtime.log_writer import LogWriter
-from minidock.values import TYPE_CHECKING, NamedTuple
+from minidock.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from minidock.annotations import TYPE_CHECKING
 from minidock.linux.sockets import Socket
 from minidock.runtime.log_writer import LogWriter
 from minidock.runtime.monitor_plan import MonitorPlan, Probe, Schedule
 from minidock.runtime.supervisor import Member, Program, Supervisor
-from minidock.values import TYPE_CHECKING, NamedTuple
+from minidock.values import NamedTuple
 
 if TYPE_CHECKING:
     from minidock.runtime.probes import Prober

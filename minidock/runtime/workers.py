@@ -11,8 +11,8 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import MinidockError, SystemFailure
 from minidock.fs.atomic import write_all
 from minidock.linux.processes import die_with_parent

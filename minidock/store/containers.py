@@ -9,8 +9,8 @@ of a crash and free to take.
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import Conflict, DataCorrupted, InvalidArgument, NotFound
 from minidock.fs.atomic import random_hex, read_file, write_file
 from minidock.fs.locks import Lock

@@ -10,8 +10,8 @@ lock; writing needs a Transaction.
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
+from minidock.annotations import Any
 from minidock.errors import InvalidArgument
 from minidock.fs.atomic import read_file, write_file
 from minidock.fs.locks import Lock

@@ -3,8 +3,8 @@
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from minidock.annotations import TYPE_CHECKING
 from minidock.errors import SystemFailure
 from minidock.fs.atomic import make_directory, write_file
 from minidock.fs.locks import Lock

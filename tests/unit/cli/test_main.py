@@ -252,7 +252,7 @@ def test_missing_descriptors() -> None:
 
 
 HEAVY = ["asyncio", "click", "logging", "rich", "socket", "subprocess", "urllib3", "yaml"]
-RUNTIME = ["_hashlib", "ctypes", "datetime", "locale", "textwrap", "minidock.runtime"]
+RUNTIME = ["_hashlib", "typing", "ctypes", "datetime", "locale", "textwrap", "minidock.runtime"]
 
 
 @pytest.mark.parametrize(
