@@ -40,6 +40,9 @@ _DIFF = _entry(
 )
 _EVENTS = _entry("system_events", "events", "Get real time events from the server")
 _EXEC = _entry("container_exec", "exec_", "Execute a command in a running container")
+_EXPORT = _entry(
+    "container_export", "export", "Export a container's filesystem as a tar archive"
+)
 _HISTORY = _entry("image_history", "history", "Show the history of an image")
 _IMAGES = _entry("image_list", "images", "List images")
 _INFO = _entry("system_info", "info", "Display system-wide information")
@@ -93,6 +96,7 @@ _CONTAINER = {
     "create": _CREATE,
     "diff": _DIFF,
     "exec": _EXEC,
+    "export": _EXPORT,
     "inspect": _entry(
         "inspect",
         "container_inspect",
@@ -103,6 +107,7 @@ _CONTAINER = {
     "ls": _PS,
     "pause": _PAUSE,
     "port": _PORT,
+    "prune": _entry("prune", "containers", "Remove all stopped containers"),
     "rename": _RENAME,
     "restart": _RESTART,
     "rm": _RM,
@@ -125,6 +130,7 @@ _IMAGE = {
         "inspect", "image_inspect", "Display detailed information on one or more images"
     ),
     "ls": _IMAGES,
+    "prune": _entry("prune", "images", "Remove unused images"),
     "pull": _PULL,
     "rm": _RMI,
     "tag": _TAG,
@@ -159,6 +165,7 @@ system = Group(
     {
         "events": _EVENTS,
         "info": _INFO,
+        "prune": _entry("prune", "everything_unused", "Remove unused data"),
         "restore": _entry(
             "system_restore",
             "restore",
@@ -194,6 +201,7 @@ _TABLE = {
     "create": _CREATE,
     "diff": _DIFF,
     "events": _EVENTS,
+    "export": _EXPORT,
     "history": _HISTORY,
     "inspect": _entry(
         "inspect", "inspect", "Return low-level information on containers, images and volumes"

@@ -20,6 +20,7 @@ from minidock.engine.options import (
     CopyOptions,
     CreateOptions,
     ExecOptions,
+    Filters,
     ListContainers,
     LogOptions,
     PullOptions,
@@ -42,6 +43,7 @@ from minidock.engine.views import (
     LogLine,
     PortView,
     ProcessTable,
+    PrunedContainers,
 )
 from minidock.errors import (
     Conflict,
@@ -584,6 +586,20 @@ class Containers:
             from minidock.engine import volume_use  # only rm -v needs it
 
             volume_use.release(self._store, mount_points(container.record))
+
+    def prune(self, filters: Filters) -> PrunedContainers:
+        """Delete the containers that do not run; raise InvalidFilter."""
+        from minidock.engine import prune  # only prune needs it
+
+        return prune.containers(self._store, self, filters)
+
+    def export(self, name: str, out: "Writer") -> None:
+        """Write a container's files, without what is mounted, to `out` as a tar."""
+        from minidock.engine.copy import export  # only export needs it
+
+        container = self._store.containers.find(name)
+        export(self._store, container, out)
+        journal.container(self._store.layout, container, "export")
 
     def stats(self, names: tuple[str, ...] = (), everything: bool = False) -> "Sampler":
         """Return what measures containers: those named, or all that run, or all there are.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cp``: files between a container and the host, or a tar.
+"""``cp`` and ``export``: files between a container and the host, or a tar.
 
 Nothing of the container is executed or mounted on the host. What a path of the container means
 is settled by the kernel inside the container's root, on the way in and out (CVE-2018-15664,
@@ -22,6 +22,7 @@ from minidock.engine.landing import (
     means_contents,
     split,
 )
+from minidock.engine.lowers import lowers_of
 from minidock.engine.options import CopyOptions
 from minidock.errors import InvalidArgument, NotFound, SystemFailure, Unavailable
 from minidock.fs.rooted import RootedDir
@@ -32,7 +33,10 @@ from minidock.layers.reading import Pieces
 from minidock.linux import mounts
 from minidock.oci.content import Reader, Writer
 from minidock.progress import Copying, Progress, Warned
+from minidock.rootfs import overlay
 from minidock.runtime import users
+from minidock.store.containers import Container
+from minidock.store.store import Store
 from minidock.values import NamedTuple
 
 _LINKS = 40  # as many as the kernel follows: path_resolution(7)
@@ -100,6 +104,20 @@ def write_archive(
         name = "." if source.contents else source.name
         tree.write_tree(_metered(_tree(files, top, name), meter), out)
     return meter.done + _END
+
+
+def export(store: Store, container: Container, out: Writer) -> None:
+    """Write a container's files to `out` as a tar; mounts and volumes are empty in it.
+
+    Raises:
+        SystemFailure, LayerMissing
+    """
+    view = overlay.view((container.upper, *lowers_of(store, container)))
+    try:
+        with _telling():
+            tree.write_tree(tree.entries(view, "", _nothing_hidden), out)
+    finally:
+        os.close(view)
 
 
 def read_archive(

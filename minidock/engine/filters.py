@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--filter`` of ``ps`` and ``images``: the same key is OR, different keys are AND."""
+"""``--filter`` of lists and prunes: the same key is OR, different keys are AND."""
 
 import fnmatch
 import functools
@@ -96,6 +96,26 @@ def image_filter(options: ListImages, store: Store) -> Callable[[ImageView], boo
             (all if key == "label" else any)(tests[key](view, value) for value in values)
             for key, values in grouped.items()
         )
+    )
+
+
+def prune_filter(filters: Filters) -> Callable[[ContainerView | ImageView], bool]:
+    """Return the test for what ``container prune`` and ``image prune`` may delete.
+
+    Raises:
+        InvalidFilter
+    """
+    moment = functools.cache(_moment)
+    tests: dict[str, Callable[[ContainerView | ImageView, str], bool]] = {
+        "until": lambda subject, value: subject.created < moment(value),
+        "label": lambda subject, value: has_label(subject.labels, value),
+        "label!": lambda subject, value: not has_label(subject.labels, value),
+    }
+    grouped = _grouped(filters, tests)
+    for value in grouped.get("until", ()):
+        moment(value)
+    return lambda subject: all(
+        tests[key](subject, value) for key, values in grouped.items() for value in values
     )
 
 

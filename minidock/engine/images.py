@@ -3,9 +3,9 @@
 
 from minidock.annotations import TYPE_CHECKING, Any
 from minidock.config import Config
-from minidock.engine.options import ListImages, PullOptions
+from minidock.engine.options import Filters, ListImages, PullOptions
 from minidock.engine.resolve import Resolved, resolve
-from minidock.engine.views import HistoryView, ImageView, Pulled, Removed
+from minidock.engine.views import HistoryView, ImageView, PrunedImages, Pulled, Removed
 from minidock.errors import DataCorrupted, InvalidArgument, NotFound
 from minidock.oci.digest import ChainID, Digest, chain_ids
 from minidock.oci.reference import Reference, parse_reference
@@ -103,6 +103,16 @@ class Images:
         if removal.delete:
             journal.image(self._store.layout, "delete", entry.id, entry.id)
         return tuple(steps)
+
+    def prune(self, filters: Filters, *, everything: bool = False) -> PrunedImages:
+        """Delete the images without a tag, or all, that no container has.
+
+        Raises:
+            InvalidFilter, ContainerDamaged
+        """
+        from minidock.engine import prune  # only prune needs it
+
+        return prune.images(self._store, self, filters, everything=everything)
 
     def _plan_removal(
         self, tx: Transaction, resolved: Resolved, name: str, force: bool

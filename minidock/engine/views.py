@@ -84,6 +84,20 @@ class VolumeView(NamedTuple):
     users: tuple[str, ...]
 
 
+class PrunedContainers(NamedTuple):
+    """What ``container prune`` deleted: the ids, and the bytes of their files."""
+
+    ids: tuple[str, ...] = ()
+    freed: int = 0
+
+
+class PrunedImages(NamedTuple):
+    """What ``image prune`` deleted, and the bytes of blobs and layers."""
+
+    removed: tuple["Removed", ...] = ()
+    freed: int = 0
+
+
 class PrunedVolumes(NamedTuple):
     """What ``volume prune`` deleted: the names, and the bytes of their files."""
 

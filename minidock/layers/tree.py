@@ -27,6 +27,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 def entries(top: int, name: str, is_hidden: Callable[[int, str], bool]) -> Entries:
     """Yield what descriptor `top` stands for, as `name`, and all that is below it.
 
+    Without a name the top itself, a directory, is left out.
+
     Directories come before what is in them, in the order of names; of a file with several
     names all but the first are hard links. Mounts below are gone into, but for directories that
     `is_hidden` says true of, which are told as empty; it gets their descriptor and path from
@@ -53,6 +55,7 @@ def write_tree(found: Entries, out: Writer) -> None:
 class _Walk:
     def __init__(self, name: str, is_hidden: Callable[[int, str], bool]) -> None:
         self._top = name
+        self._prefix = f"{name}/" if name else ""
         self._is_hidden = is_hidden
         self._linked: dict[tuple[int, int], str] = {}
 
@@ -62,7 +65,8 @@ class _Walk:
             return
         cursor = Cursor(os.open(".", _DIRECTORY, dir_fd=top), across_mounts=True)
         try:
-            yield self._directory(cursor.fd, ""), ()
+            if self._top:
+                yield self._directory(cursor.fd, ""), ()
             levels = [("", self._names(cursor.fd, ""))]
             while levels:
                 parent, names = levels[-1]
@@ -98,7 +102,7 @@ class _Walk:
         return True
 
     def _directory(self, fd: int, path: str) -> tar.Entry:
-        name = f"{self._top}/{path}/" if path else f"{self._top}/"
+        name = f"{self._prefix}{path}/" if path else self._prefix
         return _entry(os.fstat(fd), name, tar.DIRECTORY)
 
     def _name(self, directory: int, path: str) -> Entries:
@@ -107,7 +111,7 @@ class _Walk:
         except FileNotFoundError:
             return
         try:
-            yield from self._leaf(fd, f"{self._top}/{path}")
+            yield from self._leaf(fd, f"{self._prefix}{path}")
         finally:
             os.close(fd)
 
