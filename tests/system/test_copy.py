@@ -94,6 +94,28 @@ def test_mounts_are_not_overwritten(minidock: Place, host: Path):
     assert "/etc/hosts" in minidock("exec", "box", "cat", "/proc/mounts")
 
 
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "created"])
+def test_a_link_in_a_volume_leads_nowhere_on_the_host(minidock: Place, host: Path, runs: bool):
+    """It is copied as a link; followed, it means a path of the container."""
+    (host / "volume").mkdir()
+    for name, target in (
+        ("file", f"{host}/file"),
+        ("up", "../../.." + str(host)),
+        ("etc", "/etc"),
+    ):
+        (host / "volume" / name).symlink_to(target)
+    verb = ("run", "-d") if runs else ("create",)
+    minidock(*verb, "--name", "box", "-v", f"{host}/volume:/v", "base", "sleep", "60")
+    assert archive(minidock.result("cp", "box:/v/file", "-").out)["file"].issym()
+    for words in (("-L", "box:/v/file"), ("box:/v/up/file",), ("box:/v/file/",)):
+        refused = minidock.refused(1, "cp", *words, f"{host}/stolen")
+        assert "Could not find the file" in refused
+    minidock.refused(1, "cp", f"{host}/tree/sub/file", "box:/v/up/file")
+    assert (host / "file").read_text() == "a file\n"
+    minidock("cp", "box:/v/etc/passwd", f"{host}/passwd")
+    assert (host / "passwd").read_text().startswith("root:x:0:0:root:/root:/bin/sh\nbob:")
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
