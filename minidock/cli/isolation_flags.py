@@ -9,7 +9,6 @@ from minidock.cli.flags import INT, Parsed, switch, value, values
 from minidock.cli.params import SIZE
 from minidock.engine.options import DeviceMapping, RestartPolicy, Ulimit
 from minidock.errors import InvalidArgument
-from minidock.runtime.spec import is_namespaced
 
 _ULIMITS = frozenset(
     (
@@ -105,6 +104,8 @@ def parse_sysctl(text: str) -> tuple[str, str]:
     Raises:
         ValueError: another setting, or no value; the text is docker's.
     """
+    from minidock.runtime.spec import is_namespaced  # with ctypes below it, 3 ms
+
     name, equals, setting = text.partition("=")
     if not equals or not is_namespaced(name):
         raise ValueError(f"sysctl '{text}' is not allowed")

@@ -739,9 +739,9 @@ def _check(options: CreateOptions, progress: Progress) -> None:
 
     if warning := log_config.check(options.log_driver, options.log_options):
         progress(Warned(warning))
-    from minidock.engine.execution import check_security  # the filter's compiler: only create
+    from minidock.engine import security_options  # only create has any
 
-    check_security(options.cap_add, options.cap_drop, options.security_opt)
+    security_options.check(options.cap_add, options.cap_drop, options.security_opt)
     isolation.check(options)
     if options.resources != Resources():
         from minidock.engine.resources import check_limits  # most containers have no limits

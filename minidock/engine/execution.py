@@ -2,25 +2,14 @@
 """What `run` and `exec` have in common: capabilities, system call filter, security modules."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from minidock.annotations import Any
-from minidock.errors import InvalidArgument
+from minidock.engine.security_options import TRUE, parse
 from minidock.linux import capabilities, lsm
 from minidock.runtime import seccomp
 from minidock.runtime.cgroup_plan import DOCKER_DEVICES, DeviceRule
 from minidock.values import NamedTuple
-
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")  # Go's strconv.ParseBool
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
-_SECURITY_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "no-new-privileges": (*_TRUE, *_FALSE),
-    "systempaths": ("unconfined",),
-    "seccomp": (),
-    "apparmor": (),
-    "label": (),
-}
-"""The values of each; () for any."""
 
 
 class Security(NamedTuple):
@@ -64,13 +53,13 @@ def security_of(host: Mapping[str, Any], cache: str, *, privileged: bool = False
         privileged=privileged,
         bounding=capabilities.bounding(),
     )
-    options = _security_options(host.get("SecurityOpt") or ())
+    options = parse(host.get("SecurityOpt") or ())
     profile = _seccomp_profile(options, privileged=privileged)
     apparmor, warnings = _security_modules(options)
     return Security(
         bits,
         b"" if profile == "unconfined" else _filter(bits, profile, cache),
-        options.get("no-new-privileges") in _TRUE,
+        options.get("no-new-privileges") in TRUE,
         privileged,
         () if privileged else DOCKER_DEVICES,
         privileged or "systempaths" in options,
@@ -99,33 +88,6 @@ def _security_modules(options: Mapping[str, str]) -> tuple[str, tuple[str, ...]]
     return profile, tuple(warnings)
 
 
-def check_security(
-    cap_add: tuple[str, ...], cap_drop: tuple[str, ...], options: tuple[str, ...]
-) -> None:
-    """Raise UnknownCapability or InvalidArgument for a value that is none."""
-    capabilities.effective_set(
-        cap_add, cap_drop, privileged=False, bounding=capabilities.bounding()
-    )
-    _security_options(options)
-
-
-def _security_options(texts: Iterable[str]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for text in texts:
-        key, separator, value = text.partition("=")
-        if not separator:
-            key, separator, value = text.partition(":")
-        if text == "no-new-privileges":
-            value = "true"
-        elif not separator:
-            raise InvalidArgument(f'Invalid --security-opt: "{text}"')
-        allowed = _SECURITY_OPTIONS.get(key)
-        if allowed is None or (allowed and value not in allowed) or not value:
-            raise InvalidArgument(f'invalid --security-opt 2: "{text}"')
-        options[key] = value
-    return options
-
-
 def _filter(bits: int, profile: str, cache: str) -> bytes:
     machine = os.uname().machine
     kernel = seccomp.kernel_version(os.uname().release)
@@ -139,7 +101,7 @@ def seccomp_document(host: Mapping[str, Any], bits: int, cache: str) -> dict[str
 
     `bits` are the container's capabilities; arguments and errors else as of `security_of`.
     """
-    options = _security_options(host.get("SecurityOpt") or ())
+    options = parse(host.get("SecurityOpt") or ())
     profile = _seccomp_profile(options, privileged=bool(host.get("Privileged")))
     if profile == "unconfined":
         return {}

@@ -89,6 +89,12 @@ def remove_at(directory: int, name: str) -> None:
             raise
     else:
         return
+    try:
+        os.rmdir(name, dir_fd=directory)  # an empty one, as of each container that is made
+    except OSError:
+        pass  # or what is wrong with it comes to light below
+    else:
+        return
     cursor = Cursor(os.dup(directory))
     try:
         cursor.enter(name)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from minidock.engine import devices, isolation
-from minidock.engine.execution import Security, check_security
+from minidock.engine import devices, isolation, security_options
+from minidock.engine.execution import Security
 from minidock.engine.options import CreateOptions, TmpfsMount
 from minidock.errors import Conflict, InvalidArgument
 from minidock.oci.runtime import LinuxDevice, Rlimit
@@ -107,4 +107,4 @@ def test_device_that_could_be_written() -> None:
 def test_security_options_that_are_none(option: str) -> None:
     """A misspelt protection is never taken for none."""
     with pytest.raises(InvalidArgument):
-        check_security((), (), (option,))
+        security_options.check((), (), (option,))
