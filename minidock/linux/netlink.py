@@ -7,12 +7,12 @@ the socket's queue, and nothing here ever waits.
 
 import contextlib
 import os
-import socket
 import struct
 import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
+from minidock.linux import sockets
 from minidock.linux.libc import syscall
 from minidock.values import NamedTuple
 
@@ -112,7 +112,7 @@ class Netlink:
     """
 
     def __init__(self, protocol: int) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        self._socket = sockets.Socket(sockets.AF_NETLINK, sockets.SOCK_RAW, protocol)
         self._sequence = 0
 
     def close(self) -> None:
@@ -269,22 +269,22 @@ def new_address(index: int, address: bytes, prefix: int) -> Message:
     size = 1 << (32 - prefix)
     broadcast = int.from_bytes(address, "big") | (size - 1)
     payload = (
-        _ADDRESS.pack(socket.AF_INET, prefix, 0, 0, index)
+        _ADDRESS.pack(sockets.AF_INET, prefix, 0, 0, index)
         + attribute(IFA_LOCAL, address)
         + attribute(IFA_ADDRESS, address)
         + attribute(IFA_BROADCAST, broadcast.to_bytes(4, "big"))
     )
     flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
-    return Message(RTM_NEWADDR, flags, payload, f"address {socket.inet_ntoa(address)}")
+    return Message(RTM_NEWADDR, flags, payload, f"address {sockets.inet_ntoa(address)}")
 
 
 def new_default_route(gateway: bytes) -> Message:
     """Send everything else through `gateway`."""
     payload = _ROUTE.pack(
-        socket.AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0
+        sockets.AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0
     ) + attribute(RTA_GATEWAY, gateway)
     flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
-    return Message(RTM_NEWROUTE, flags, payload, f"route by {socket.inet_ntoa(gateway)}")
+    return Message(RTM_NEWROUTE, flags, payload, f"route by {sockets.inet_ntoa(gateway)}")
 
 
 def is_operational(link: Netlink, name: str) -> bool:
@@ -302,7 +302,7 @@ def is_operational(link: Netlink, name: str) -> bool:
 
 def routes(link: Netlink) -> tuple[Route, ...]:
     """Return the IPv4 routes of every table but the local one."""
-    payload = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    payload = _ROUTE.pack(sockets.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
     found = []
     for answer in link.perform(
         [Message(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, payload, "routes")]

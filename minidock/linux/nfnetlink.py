@@ -5,10 +5,10 @@ Rules are made with nft(8), whose language people can read; what happens at each
 container is done here without starting a process. All tables are of family ip.
 """
 
-import socket
 import struct
 from collections.abc import Sequence
 
+from minidock.linux import sockets
 from minidock.linux.netlink import (
     NETLINK_NETFILTER,
     NLM_F_ACK,
@@ -46,7 +46,7 @@ _DATA_VALUE = 1
 
 _FAMILY = struct.Struct("!BBH")  # struct nfgenmsg: family, version, resource
 _BATCH = _FAMILY.pack(0, 0, _SUBSYSTEM)
-_IP = _FAMILY.pack(socket.AF_INET, 0, 0)
+_IP = _FAMILY.pack(sockets.AF_INET, 0, 0)
 _NF_DROP = 0
 
 

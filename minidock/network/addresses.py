@@ -5,9 +5,9 @@ The standard ipaddress module is left out: 4 ms of import for four operations.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from socket import AF_INET, inet_aton, inet_ntoa, inet_pton
 
 from minidock.errors import Conflict, InvalidArgument
+from minidock.linux.sockets import AF_INET, inet_aton, inet_ntoa, inet_pton
 from minidock.values import NamedTuple
 
 _BITS = 32

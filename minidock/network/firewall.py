@@ -10,11 +10,11 @@ import errno
 import os
 from collections.abc import Sequence
 from io import FileIO
-from socket import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, inet_aton
 
 from minidock.errors import MinidockError, Unsupported
 from minidock.linux import nfnetlink
 from minidock.linux.nfnetlink import Element
+from minidock.linux.sockets import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, inet_aton
 from minidock.network.addresses import Subnet
 from minidock.network.leases import Endpoint
 from minidock.network.ports import ANY_ADDRESS

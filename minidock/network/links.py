@@ -6,10 +6,10 @@ import errno
 import os
 import time
 from collections.abc import Iterator
-from socket import if_nametoindex, inet_aton
 
 from minidock.linux import netlink
 from minidock.linux.netlink import NETLINK_ROUTE, Netlink
+from minidock.linux.sockets import if_nametoindex, inet_aton
 from minidock.network.addresses import Subnet, mac_of
 from minidock.network.leases import Endpoint
 

@@ -159,7 +159,11 @@ def describe(mappings: Sequence[PortMapping], exposed: Sequence[str]) -> str:
 
 def is_address(text: str) -> bool:
     """Tell whether `text` is an IPv4 or IPv6 address."""
-    from socket import AF_INET, AF_INET6, inet_pton  # most commands parse no address
+    from minidock.linux.sockets import (  # most commands parse no address
+        AF_INET,
+        AF_INET6,
+        inet_pton,
+    )
 
     try:
         inet_pton(AF_INET6 if ":" in text else AF_INET, text)

@@ -8,17 +8,17 @@ while the container lives, and pick free ports without a race.
 
 import errno
 import os
-import socket
 from collections.abc import Iterable
 from types import TracebackType
 
 from minidock.errors import Conflict, MinidockError, Unsupported
+from minidock.linux import sockets
 from minidock.network.ports import ANY_ADDRESS, PortMapping
 
 _KINDS = {
-    "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
-    "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
-    "sctp": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
+    "tcp": (sockets.SOCK_STREAM, sockets.IPPROTO_TCP),
+    "udp": (sockets.SOCK_DGRAM, sockets.IPPROTO_UDP),
+    "sctp": (sockets.SOCK_STREAM, sockets.IPPROTO_SCTP),
 }
 
 
@@ -47,7 +47,7 @@ class Reservation:
     """
 
     def __init__(self) -> None:
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[sockets.Socket] = []
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -118,16 +118,16 @@ def reserve(mappings: Iterable[PortMapping]) -> tuple[tuple[PortMapping, ...], R
         raise
 
 
-def _bind(mapping: PortMapping) -> socket.socket:
+def _bind(mapping: PortMapping) -> sockets.Socket:
     kind, protocol = _KINDS[mapping.protocol]
-    held = socket.socket(socket.AF_INET, kind, protocol)
+    held = sockets.Socket(sockets.AF_INET, kind, protocol)
     try:
-        if kind == socket.SOCK_STREAM and mapping.host_port:
+        if kind == sockets.SOCK_STREAM and mapping.host_port:
             # Connections of the last holder in TIME-WAIT must not refuse the port. Two sockets
             # with the option can bind the same port; the second listen(2) fails.
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
         held.bind((mapping.host_ip or ANY_ADDRESS, mapping.host_port))
-        if kind == socket.SOCK_STREAM:
+        if kind == sockets.SOCK_STREAM:
             held.listen(0)
     except BaseException:
         held.close()
