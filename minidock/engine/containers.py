@@ -87,6 +87,10 @@ STOP_TIMEOUT = 10
 NETWORKS = ("bridge", "default", "host", "none")
 
 
+_ACTIVE = (RUNNING, PAUSED, RESTARTING)
+"""States of a container that can't be removed as it is."""
+
+
 class StillRunning(Conflict):
     """A running or paused container can't be removed; the text is docker's."""
 
@@ -249,7 +253,7 @@ class Containers:
     ) -> Finished:
         """Start a container and relay its streams; one that runs already is attached to."""
         container, state = self._find(name)
-        if state.status in (RUNNING, PAUSED, RESTARTING):
+        if state.status in _ACTIVE:
             return self.attach(name, streams)
         return self._start(container, streams, progress)
 
@@ -278,7 +282,7 @@ class Containers:
         from minidock.engine.starting import start  # ps starts nothing
 
         with container.lock():
-            if container.state.status in (RUNNING, PAUSED, RESTARTING):
+            if container.state.status in _ACTIVE:
                 return None
             # Another command may have started it while this one waited for the lock.
             liveness.await_monitor(container)
@@ -557,7 +561,7 @@ class Containers:
         Raises:
             ContainerNotFound, StillRunning
         """
-        from minidock.runtime import cgroups, monitor_lock  # ps needs neither
+        from minidock.runtime import monitor_lock  # ps does not need it
 
         try:
             container, state = self._find(name)
@@ -566,26 +570,33 @@ class Containers:
                 raise
             self._store.containers.discard(e.id)
             return
-        if state.status in (RUNNING, PAUSED, RESTARTING):
+        while state.status in _ACTIVE or not self._discard(container):
             if not force:
-                raise StillRunning(container, state.status)
+                raise StillRunning(container, container.state.status)
             state = restarts.forbid(container)
             self._signal(container, state, SIGKILL)
             _end_now(state)
             if self._await_end(container) is None:
                 return
-        called = container.name
-        with container.lock():
-            state = container.state
-            if state.status in (RUNNING, PAUSED, RESTARTING):
-                raise StillRunning(container)  # started again meanwhile
-            cgroups.remove(state.cgroups)  # of a start that was killed
-            self._store.containers.remove(container)
-        journal.container(self._store.layout, container, "destroy", name=called)
+            state = container.state  # another command may have started it again
         if volumes:
             from minidock.engine import volume_use  # only rm -v needs it
 
             volume_use.release(self._store, mount_points(container.record))
+
+    def _discard(self, container: Container) -> bool:
+        """Delete a container unless it runs; tell whether it was deleted."""
+        from minidock.runtime import cgroups  # ps does not need it
+
+        with container.lock():
+            state = container.state
+            if state.status in _ACTIVE:
+                return False
+            cgroups.remove(state.cgroups)  # of a start that was killed
+            called = container.name
+            self._store.containers.remove(container)
+        journal.container(self._store.layout, container, "destroy", name=called)
+        return True
 
     def prune(self, filters: Filters) -> PrunedContainers:
         """Delete the containers that do not run; raise InvalidFilter."""

@@ -295,7 +295,7 @@ class Starter:
                 domainname=config.get("Domainname", ""),
             ),
             "resolv.conf": files.resolv_conf(
-                _host_file("/etc/resolv.conf"),
+                _host_resolv_conf(private=not shared),
                 host["Dns"],
                 host["DnsSearch"],
                 host["DnsOptions"],
@@ -417,6 +417,14 @@ def _with_places(
 
     mounting.make_places(store, container, lowers)
     return lowers_of(store, container)
+
+
+def _host_resolv_conf(*, private: bool) -> str:
+    """Return the host's resolv.conf, or what a stub that is out of reach asks."""
+    text = _host_file("/etc/resolv.conf")
+    if private and files.names_only_stub(text):
+        return _host_file(files.SYSTEMD_RESOLV_CONF) or text
+    return text
 
 
 def _host_file(path: str) -> str:

@@ -69,6 +69,65 @@ def test_stop_and_remove_at_once(minidock: Place):
     assert minidock("ps", "-aq") == ""
 
 
+def test_many_that_run(minidock: Place):
+    """Many containers are started at once, listed, entered and removed; nothing is left."""
+    count = 20
+    runs = [("run", "-d", "-p", "9", "base", "sleep", "600")] * count
+    results = at_once(minidock, *runs)
+    assert {(r.status, r.errors) for r in results} == {(0, "")}
+    names = [r.text.strip() for r in results]
+    assert sorted(minidock("ps", "-q", "--no-trunc").split()) == sorted(names)
+    results = at_once(minidock, *[("exec", name, "hostname", "-i") for name in names])
+    assert len({r.text for r in results}) == count
+    assert minidock("stop", "-t", "0", *names).split() == names
+    assert minidock("ps", "-q") == ""
+    assert minidock("rm", *names).split() == names
+    minidock.assert_clean()
+
+
+def test_ends_of_all_kinds_at_once(minidock: Place):
+    """Each of them gets an answer, and who removes wins."""
+    script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+    for _ in range(3):
+        minidock("run", "-d", "--network", "none", "--name", "box", "base", "sh", "-c", script)
+        minidock.await_log("box", "ready")
+        results = at_once(
+            minidock,
+            ("stop", "-t", "1", "box"),
+            ("kill", "box"),
+            ("wait", "box"),
+            ("restart", "-t", "0", "box"),
+            ("exec", "box", "true"),
+            ("rm", "-f", "box"),
+            ("rm", "-f", "box"),
+        )
+        assert {r.status for r in results} <= {0, 1, 137}
+        assert [r.status for r in results[-2:]] == [0, 0]
+        assert minidock("ps", "-aq") == ""
+    minidock.assert_clean()
+
+
+def test_starts_against_a_removal(minidock: Place):
+    """A forced removal takes a container that others start at the same time."""
+    for _ in range(3):
+        minidock("create", "--network", "none", "--name", "box", "base", "sleep", "600")
+        results = at_once(minidock, *[("start", "box")] * 4, ("rm", "-f", "box"))
+        assert results[-1] == (0, b"box\n", b"")
+        assert {r.status for r in results} <= {0, 1}
+        assert minidock("ps", "-aq") == ""
+    minidock.assert_clean()
+
+
+def test_a_start_while_it_stops(minidock: Place):
+    """It is left alone as long as it runs; a restart waits for the end and starts it."""
+    script = "trap 'sleep 0.5; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+    minidock("run", "-d", "--network", "none", "--name", "box", "base", "sh", "-c", script)
+    minidock.await_log("box", "ready")
+    results = at_once(minidock, ("stop", "box"), ("start", "box"), ("restart", "box"))
+    assert [r.status for r in results] == [0, 0, 0]
+    assert minidock.state("box")["Status"] in ("running", "exited")
+
+
 @contextlib.contextmanager
 def stalled(place: Place, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """Give a call that waits for the rest of the layer of the image base."""

@@ -111,9 +111,7 @@ def test_many_at_once(minidock: Place, box: str):
 
 def test_a_command_that_ends_before_its_children(minidock: Place, box: str):
     """Exec ends with its command, also when something in the background has its output."""
-    before = time.monotonic()
-    assert minidock("exec", box, "sh", "-c", "sleep 30 & echo started") == "started\n"
-    assert time.monotonic() - before < 20
+    assert minidock("exec", box, "sh", "-c", "sleep 600 & echo started") == "started\n"
 
 
 def test_detached(minidock: Place, box: str):

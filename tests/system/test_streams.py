@@ -231,6 +231,29 @@ def test_networks(minidock: Place):
     assert minidock("exec", "box", "cat", "/etc/hosts").endswith(f"\n{address}\tme\n")
 
 
+@pytest.mark.parametrize(("mode", "server"), [("bridge", "10.1.2.3"), ("host", "127.0.0.53")])
+def test_name_servers_behind_a_stub(minidock: Place, mode: str, server: str):
+    """Where the host asks systemd-resolved a container of its own asks whom that asks."""
+    show = ("grep", "nameserver", "/etc/resolv.conf")
+    command = ["run", "--rm", "--network", mode, "base", *show]
+    script = """
+    mount -t tmpfs none /run
+    mkdir -p /run/systemd/resolve
+    echo nameserver 10.1.2.3 > /run/systemd/resolve/resolv.conf
+    echo nameserver 127.0.0.53 > /run/stub
+    mount --bind /run/stub /etc/resolv.conf
+    "$@"
+    """
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script, "sh", *minidock.words, *command],
+        env=minidock.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"nameserver {server}\n", "")
+
+
 def test_publish_all_takes_free_ports(minidock: Place):
     """-P publishes what the image exposes; two containers get two ports."""
     for name in ("one", "two"):
