@@ -16,7 +16,7 @@ _TIME_HELP = 'timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" fo
 @command(
     "Fetch the logs of a container", "[OPTIONS] CONTAINER", (1, 1), "container logs", "logs"
 )
-@switch("--details", help="", hidden=True)
+@switch("--details", help="Show extra details provided to logs")
 @switch("-f", "--follow", help="Follow log output")
 @value("--since", help=f"Show logs since {_TIME_HELP}")
 @value(
@@ -40,7 +40,6 @@ def logs(
     until: str,
 ) -> None:
     """Write a container's log, its stdout to ours and its stderr to ours."""
-    del details  # we keep none
     (name,) = arguments
     now = time.time()
     options = LogOptions(
@@ -51,6 +50,9 @@ def logs(
     )
     for line in session.engine.containers.logs(name, options):
         stamp = f"{rfc3339_nano(line.time)} ".encode() if timestamps else b""
+        stamp += (
+            b" " if details else b""
+        )  # docker shows its log's attributes here; there are none
         write = err_bytes if line.stream == "stderr" else out_bytes
         write(stamp + line.data)
 

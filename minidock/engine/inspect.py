@@ -89,7 +89,7 @@ def container_document(
         "ResolvConfPath": owner.file("resolv.conf"),
         "HostnamePath": owner.file("hostname"),
         "HostsPath": owner.file("hosts"),
-        "LogPath": container.log,
+        "LogPath": "" if record.host["LogConfig"]["Type"] == "none" else container.log,
         "Name": f"/{container.name}",
         "RestartCount": state.restarts,
         "Driver": "overlay2",

@@ -27,6 +27,9 @@ MOUNT_DIRECTORIES = ("dev", "etc", "proc", "sys")
 MOUNT_FILES = (".dockerenv", "etc/hostname", "etc/hosts", "etc/resolv.conf")
 """Where every container has mounts; tools look for the first to know that they are in one."""
 
+MOUNT_TABLE = ("etc/mtab", "/proc/mounts")
+"""The symbolic link that df(1) and its like read, and its target."""
+
 _ROOT = "."
 
 
@@ -81,6 +84,9 @@ def build_top(layout: Layout, target: str, layers: tuple[Layer, ...]) -> None:
         for path in MOUNT_FILES:
             if _is_free(layers, path) and os.path.isdir(os.path.dirname(f"{tree}/{path}")):
                 write_file(f"{tree}/{path}", b"", mode=0o644, durable=False)
+        link, to = MOUNT_TABLE
+        if _is_free(layers, link) and os.path.isdir(os.path.dirname(f"{tree}/{link}")):
+            os.symlink(to, f"{tree}/{link}")
         for path in sorted(sources, reverse=True):  # times of parents after their children
             copy_metadata(sources[path], f"{tree}/{path}")
         try:

@@ -231,6 +231,12 @@ def test_networks(minidock: Place):
     assert minidock("exec", "box", "cat", "/etc/hosts").endswith(f"\n{address}\tme\n")
 
 
+def test_the_mount_table_of_an_image_without_one(minidock: Place):
+    """df(1) and mount(8) look at /etc/mtab; it is no change of the container's."""
+    minidock("run", "--name", "box", "--network", "none", "base", "grep", " / ", "/etc/mtab")
+    assert minidock("diff", "box") == ""
+
+
 @pytest.mark.parametrize(("mode", "server"), [("bridge", "10.1.2.3"), ("host", "127.0.0.53")])
 def test_name_servers_behind_a_stub(minidock: Place, mode: str, server: str):
     """Where the host asks systemd-resolved a container of its own asks whom that asks."""

@@ -167,6 +167,7 @@ def test_logs(minidock: Minidock, engine: FakeEngine) -> None:
         "2020-09-13T12:26:40.000000001Z \x1b[1mout\n",
         "2020-09-13T12:26:40.000000002Z err",
     )
+    assert minidock("logs", "--details", "web") == (0, " \x1b[1mout\n", " err")
 
 
 @pytest.mark.parametrize(

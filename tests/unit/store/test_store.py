@@ -339,14 +339,15 @@ def test_topmost_layer_has_places_for_mounts(store: Store) -> None:
     os.symlink("/elsewhere", f"{tree}/dev")
     top = store.unpacked.lowers((layer,))[0]
     assert sorted(os.listdir(top)) == [".dockerenv", "etc", "proc", "sys"]
-    assert sorted(os.listdir(f"{top}/etc")) == ["hostname", "resolv.conf"]
+    assert sorted(os.listdir(f"{top}/etc")) == ["hostname", "mtab", "resolv.conf"]
+    assert os.readlink(f"{top}/etc/mtab") == "/proc/mounts"
     assert stat.S_IMODE(os.stat(f"{top}/etc").st_mode) == 0o751
 
 
 def test_image_without_layers_can_be_mounted(store: Store) -> None:
     """Even an empty stack has one directory."""
     (top,) = store.unpacked.lowers(())
-    assert sorted(os.listdir(f"{top}/etc")) == ["hostname", "hosts", "resolv.conf"]
+    assert sorted(os.listdir(f"{top}/etc")) == ["hostname", "hosts", "mtab", "resolv.conf"]
 
 
 def test_sweep_and_maker_do_not_collide(store: Store) -> None:
