@@ -13,9 +13,12 @@ def run() -> NoReturn:
     # Importing makes many objects and no garbage: looking for some costs 10 ms a start. What
     # lives longer, the monitor, collects again.
     gc.disable()
-    from minidock.cli.main import main  # after the line above
+    try:
+        from minidock.cli.main import main  # after the line above
 
-    status = main()
+        status = main()
+    except KeyboardInterrupt:  # before `main` could take notice
+        status = 130
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

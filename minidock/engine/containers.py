@@ -121,9 +121,12 @@ class Containers:
         Raises:
             ImageNotFound, NameTaken, InvalidName, InvalidArgument, and what a pull raises.
         """
-        return self._create(options, progress).id
+        return self._create(options, progress, lambda: None).id
 
-    def _create(self, options: CreateOptions, progress: Progress) -> Container:
+    def _create(
+        self, options: CreateOptions, progress: Progress, on_image: Callable[[], object]
+    ) -> Container:
+        """Make a container; call `on_image` when its image is there."""
         from minidock.engine.isolation import CONTAINER  # ps makes none
 
         if options.network not in NETWORKS and not options.network.startswith(CONTAINER):
@@ -142,6 +145,7 @@ class Containers:
             options = with_ids(self._store, options)
         with self._store.lease():
             resolved = self._image(options, progress)
+            on_image()
             stored = self._store.images.read(resolved.entry.manifest)
             container_id = self._store.containers.new_id()
             record = self._record(container_id, options, stored)
@@ -222,9 +226,17 @@ class Containers:
             CommandNotFound, CommandNotExecutable, SystemFailure: the container, unless it is
                 to be removed, stays as created.
         """
-        container = self._create(options, progress)
-        on_created(container.id)
-        return self._start(container, streams, progress)
+        from minidock.runtime import attach  # the start needs it too
+
+        with contextlib.ExitStack() as stack:
+
+            def hold() -> None:
+                if streams:  # from now on a signal is the container's
+                    stack.enter_context(attach.signals_held(streams))
+
+            container = self._create(options, progress, hold)
+            on_created(container.id)
+            return self._start(container, streams, progress)
 
     def start(self, name: str, progress: Progress = ignore) -> None:
         """Start a container; one that runs is left alone, a paused one is a Conflict."""

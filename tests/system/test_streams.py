@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -229,6 +230,31 @@ def test_networks(minidock: Place):
     address = minidock.inspect("box")["NetworkSettings"]["IPAddress"]
     assert minidock("exec", "box", "hostname", "-i") == f"{address}\n"
     assert minidock("exec", "box", "cat", "/etc/hosts").endswith(f"\n{address}\tme\n")
+
+
+def test_a_signal_at_any_moment(minidock: Place):
+    """It comes too early for a container, or is the container's: none is left half-made."""
+    script = "trap 'exit 7' TERM INT; touch /ready; sleep 1; exit 9"
+    for milliseconds in range(20, 260, 30):
+        command = (
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--name",
+            "box",
+            "base",
+            "sh",
+            "-c",
+            script,
+        )
+        with minidock.background(*command) as process:
+            time.sleep(milliseconds / 1000)
+            process.terminate()
+            _, err = process.communicate(timeout=20)
+        assert err == b""
+        assert process.returncode in (-signal.SIGTERM, 7, 9)
+        wait_for(lambda: minidock("ps", "-aq") == "", "the end of the container")
 
 
 def test_the_mount_table_of_an_image_without_one(minidock: Place):
