@@ -150,7 +150,7 @@ def _kept(
 def _enter(target: enter.Target, process: enter.EnterProcess, stdio: Stdio | None) -> Launched:
     try:
         return enter.enter(target, process, stdio)
-    except (users.UnknownUser, users.UnknownGroup) as e:
+    except (users.InvalidUser, users.UnknownUser, users.UnknownGroup) as e:
         raise CommandNotExecutable(e.message) from e  # whose status is docker's
 
 
