@@ -42,13 +42,13 @@ def unpack_error(payload: bytes) -> MinidockError:
     return failure
 
 
-def as_error(error: BaseException) -> MinidockError:
-    """Return `error` as one that can be told to the user."""
+def as_error(error: BaseException, stage: str = "start the container") -> MinidockError:
+    """Return `error`, met in `stage`, as one that can be told to the user."""
     if isinstance(error, MinidockError):
         return error
     if isinstance(error, OSError):
-        return SystemFailure.of("start the container", error)
-    return MinidockError(f"internal error in the monitor: {type(error).__name__}: {error}")
+        return SystemFailure.of(stage, error)
+    return MinidockError(f"internal error: {type(error).__name__}: {error}")
 
 
 @contextlib.contextmanager

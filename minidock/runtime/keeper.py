@@ -14,16 +14,15 @@ import os
 import select
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from minidock.annotations import Never
-from minidock.errors import DataCorrupted, MinidockError, SystemFailure
+from minidock.errors import DataCorrupted, SystemFailure
 from minidock.linux.processes import close_descriptors
 from minidock.linux.window import WindowSize, set_window_size
-from minidock.runtime import channel
+from minidock.runtime import channel, detached
 from minidock.runtime.channel import Connection
 from minidock.runtime.console import Started
-from minidock.runtime.failures import pack_error, unpack_error
+from minidock.runtime.failures import as_error, pack_error, unpack_error
 
 _NAME = b"minidock-exec"
 _BLOCK = channel.MAX_PAYLOAD
@@ -48,10 +47,12 @@ def spawn(launch: Launch, size: WindowSize | None = None) -> Connection:
         KeeperDied: the keeper was killed meanwhile.
     """
     ours, theirs = channel.pair()
-    with _signals_blocked():
-        child = os.fork()
-        if child == 0:
-            _detach_and_run(launch, size, theirs)
+
+    def keep() -> None:
+        _become_keeper(theirs)
+        _run(launch, size, theirs)
+
+    child = detached.fork(keep)
     theirs.close()
     try:
         os.waitpid(child, 0)
@@ -70,33 +71,9 @@ def _await_start(keeper: Connection) -> None:
         raise KeeperDied("start the command's keeper", errno.EOWNERDEAD)
 
 
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Keep signals pending, so that none hits a child that is not yet a keeper."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _detach_and_run(launch: Launch, size: WindowSize | None, client: Connection) -> Never:
-    """Become a process of init's in a session of its own, and the keeper."""
-    try:
-        os.setsid()
-        if os.fork() == 0:
-            _become_keeper(client)
-            _run(launch, size, client)
-    finally:
-        os._exit(0)  # the frames and buffers above belong to the caller
-
-
 def _become_keeper(client: Connection) -> None:
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in range(3):
-        os.dup2(null, fd)
+    detached.let_go()
     close_descriptors((0, 1, 2, client.fileno()))  # someone may wait for the end of its pipes
-    os.chdir("/")
     with open("/proc/self/comm", "wb", buffering=0) as file:
         file.write(_NAME)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -115,19 +92,11 @@ def _run(launch: Launch, size: WindowSize | None, client: Connection) -> None:
         started.start()
     except BaseException as e:  # noqa: BLE001  it is raised again in the caller
         with contextlib.suppress(ConnectionError):
-            client.send(channel.FAILED, pack_error(_as_error(e)))
+            client.send(channel.FAILED, pack_error(as_error(e, "exec")))
         return
     session = _Session(started, client)
     session.send(channel.STARTED)
     session.run()
-
-
-def _as_error(error: BaseException) -> MinidockError:
-    if isinstance(error, MinidockError):
-        return error
-    if isinstance(error, OSError):
-        return SystemFailure.of("exec", error)
-    return MinidockError(f"internal error in the keeper: {type(error).__name__}: {error}")
 
 
 class _Session:

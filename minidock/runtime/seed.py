@@ -11,12 +11,11 @@ import errno
 import json
 import marshal
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from minidock.annotations import TYPE_CHECKING, Never
+from minidock.annotations import TYPE_CHECKING
 from minidock.errors import SystemFailure
-from minidock.runtime import channel
+from minidock.runtime import channel, detached
 from minidock.runtime.channel import Connection
 from minidock.runtime.failures import unpack_error
 from minidock.runtime.monitor_plan import MonitorPlan, plain
@@ -79,11 +78,13 @@ def plant(birth: Birth) -> Seed:
     """Fork a process that will be a monitor; the caller has one thread."""
     _open_standard_descriptors()
     ours, theirs = channel.pair()
-    with _signals_blocked():
-        child = os.fork()
-        if child == 0:
-            ours.close()
-            _wait_for_plan(theirs, birth)
+
+    def wait_for_plan() -> None:
+        ours.close()
+        detached.let_go()
+        _wait_for_plan(theirs, birth)
+
+    child = detached.fork(wait_for_plan)
     theirs.close()
     return Seed(child, ours)
 
@@ -95,40 +96,15 @@ def _open_standard_descriptors() -> None:
     os.close(fd)
 
 
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Keep signals pending, so that none hits a child that is not yet a monitor."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+def _wait_for_plan(caller: Connection, birth: Birth) -> None:
+    """Become the monitor of what comes."""
+    from minidock.runtime import monitor  # not in the command, which has no use for it
 
-
-def _wait_for_plan(caller: Connection, birth: Birth) -> Never:
-    """Become a process of init's in a session of its own, and the monitor of what comes."""
-    try:
-        os.setsid()
-        if os.fork() == 0:
-            _let_go()
-            from minidock.runtime import monitor  # not in the command, which has no use for it
-
-            make_hooks = birth()
-            kind, payload = caller.receive()
-            if kind == channel.PLAN:
-                values, attach = marshal.loads(payload)  # noqa: S302  from our own parent
-                monitor.supervise(MonitorPlan.of(values), make_hooks, caller, attach=attach)
-    finally:
-        os._exit(0)  # the frames and buffers above belong to the command
-
-
-def _let_go() -> None:
-    """Keep neither the command's streams open nor its directory in use."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in range(3):
-        os.dup2(null, fd)
-    os.close(null)
-    os.chdir("/")
+    make_hooks = birth()
+    kind, payload = caller.receive()
+    if kind == channel.PLAN:
+        values, attach = marshal.loads(payload)  # noqa: S302  from our own parent
+        monitor.supervise(MonitorPlan.of(values), make_hooks, caller, attach=attach)
 
 
 def _await_start(monitor: Connection) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ def test_failures_are_raised_in_the_caller() -> None:
     def broken() -> Program:
         raise KeyError("bug")
 
-    with pytest.raises(MinidockError, match="internal error in the keeper: KeyError: 'bug'"):
+    with pytest.raises(MinidockError, match="internal error: KeyError: 'bug'"):
         keeper.spawn(broken)
 
 
