@@ -109,7 +109,7 @@ def test_every_command_is_in_the_page_on_compatibility() -> None:
     assert not missing & set(commands.root.table)
     without_effect = page[page.index("The rest of docker's flags") :]
     listed = set(re.findall(r"`(--[a-z0-9-]+)`", without_effect.partition("A value that")[0]))
-    assert listed == {*flags.NO_EFFECT_YET, *(ignored.name for ignored in flags.IGNORED)}
+    assert listed == {ignored.name for ignored in flags.IGNORED}
 
 
 def test_tests_that_the_page_on_security_names_exist() -> None:

@@ -45,7 +45,6 @@ from minidock.values import NamedTuple
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_UNSET = (None, "", (), 0, -1, "no", "private")
 _IPC_MODES = ("host", "none", "private", "shareable", "container:NAME")
 _PULLS = ("always", "missing", "never")
 
@@ -69,6 +68,7 @@ class Ignored(NamedTuple):
 
 IGNORED = (
     Ignored("--blkio-weight-device", "list"),
+    Ignored("--cgroup-parent", "string"),
     Ignored("--cpu-count", "int"),
     Ignored("--cpu-percent", "int"),
     Ignored("--cpu-rt-period", "int", harmless=("", "0")),
@@ -93,9 +93,6 @@ IGNORED = (
     Ignored("--use-api-socket", ""),
     Ignored("--volume-driver", "string", harmless=("", "local")),
 )
-
-NO_EFFECT_YET = ("--cgroup-parent",)
-"""Flags that are read and stored, and that nothing obeys yet."""
 
 _FLAGS = (
     *RESOURCE_FLAGS,
@@ -193,7 +190,6 @@ class Flags(NamedTuple):
     attach: tuple[str, ...]
     cap_add: tuple[str, ...]
     cap_drop: tuple[str, ...]
-    cgroup_parent: str
     cgroupns: str
     cidfile: str
     detach_keys: str
@@ -261,9 +257,6 @@ def split_flags(flags: Mapping[str, Any]) -> Flags:
         given = flags[ignored.key]
         if given and str(given) not in ignored.harmless:
             warn(f"{ignored.name} is not supported yet and is ignored")
-    for name in NO_EFFECT_YET:
-        if flags[name.removeprefix("--").replace("-", "_")] not in _UNSET:
-            warn(f"{name} is not supported yet and is ignored")
     own = {name: flags[name] for name in Flags._fields if name in flags}
     return Flags(**own, health=health_check(flags), resources=resources(flags))
 
@@ -324,7 +317,6 @@ def make_options(
         platform=parse_platform(flags.platform) if flags.platform else None,
         log_options=dict(flags.log_opt),
         resources=flags.resources,
-        cgroup_parent=flags.cgroup_parent,
         devices=flags.device,
         device_cgroup_rules=flags.device_cgroup_rule,
         ulimits=flags.ulimit,

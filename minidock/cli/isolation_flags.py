@@ -191,7 +191,6 @@ PAIR = Parsed("pair", parse_pair)
 
 ISOLATION_FLAGS = (
     values("--annotation", type=PAIR, kind="map", help="Add an annotation to the container"),
-    value("--cgroup-parent", help="Optional parent cgroup for the container"),
     value("--cgroupns", help="Cgroup namespace to use (host|private)"),
     values("--device", type=_DEVICE, help="Add a host device to the container"),
     values(

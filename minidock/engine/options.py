@@ -190,7 +190,6 @@ class CreateOptions(NamedTuple):
     pull: str = "missing"
     platform: Platform | None = None
     resources: Resources = Resources()
-    cgroup_parent: str = ""
     devices: tuple[DeviceMapping, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()

@@ -136,7 +136,7 @@ def host_config(options: CreateOptions) -> dict[str, Any]:
         "Runtime": options.runtime or DEFAULT_RUNTIME,
         "Init": options.init,
         "Annotations": dict(options.annotations),
-        "CgroupParent": options.cgroup_parent,
+        "CgroupParent": "",
         "Devices": [
             {
                 "PathOnHost": device.source,
