@@ -34,11 +34,6 @@ class Sink:
 
 
 @pytest.fixture
-def canary(tmp_path: Path) -> Canary:
-    return Canary(f"{tmp_path}/canary")
-
-
-@pytest.fixture
 def files(tmp_path: Path) -> Iterator[Files]:
     """A container's root with two names: a directory, and a link to the host's canary."""
     (tmp_path / "inside/place/directory").mkdir(parents=True)

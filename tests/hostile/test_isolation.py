@@ -2,15 +2,12 @@
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.registry import FakeRegistry
 from tests.hostile.victims import Canary, Guarded
-from tests.system.conftest import network  # noqa: F401
 from tests.system.images import Entry
 from tests.system.place import require
 
@@ -20,29 +17,6 @@ pytestmark = [
 ]
 QUIET = ("--network", "none")
 ROUNDS = 5
-
-
-@pytest.fixture(scope="module")
-def registry(network: None) -> Iterator[FakeRegistry]:  # noqa: F811
-    with FakeRegistry() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def place(
-    tmp_path_factory: pytest.TempPathFactory, registry: FakeRegistry
-) -> Iterator[Guarded]:
-    words = [sys.executable, "-m", "minidock"]
-    place = Guarded(str(tmp_path_factory.mktemp("hostile") / "state"), registry, words)
-    place.add("base")
-    yield place
-    place.clear()
-    place.assert_clean()
-
-
-@pytest.fixture
-def canary(tmp_path: Path) -> Canary:
-    return Canary(f"{tmp_path}/canary")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 
 from tests.fakes.registry import FakeRegistry
 from tests.hostile.victims import SECRET, Canary, Guarded
-from tests.system.conftest import network  # noqa: F401
 from tests.system.images import PATH, base_layer
 from tests.system.place import require
 
@@ -22,29 +21,6 @@ pytestmark = [
 ]
 
 OUT = "../../../../../../../../../../.."
-
-
-@pytest.fixture(scope="module")
-def registry(network: None) -> Iterator[FakeRegistry]:  # noqa: F811
-    with FakeRegistry() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def place(
-    tmp_path_factory: pytest.TempPathFactory, registry: FakeRegistry
-) -> Iterator[Guarded]:
-    words = [sys.executable, "-m", "minidock"]
-    place = Guarded(str(tmp_path_factory.mktemp("hostile") / "state"), registry, words)
-    place.add("base")
-    yield place
-    place.clear()
-    place.assert_clean()
-
-
-@pytest.fixture
-def canary(tmp_path: os.PathLike[str]) -> Canary:
-    return Canary(f"{os.fspath(tmp_path)}/canary")
 
 
 @pytest.fixture

@@ -14,18 +14,10 @@ from minidock.linux.process_stat import living_since
 from minidock.linux.window import WindowSize
 from minidock.runtime import channel, keeper
 from minidock.runtime.channel import Connection
+from tests.integration.clients import eventually
 from tests.unit.runtime_io.programs import Program
 
 SH = "/bin/sh"
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds; fail after a time that no machine needs."""
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never came true")
 
 
 def on_terminal(script: str) -> Callable[[], Program]:
