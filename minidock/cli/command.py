@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the words of a command line name: a verb, which counts its arguments, or a group."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from minidock.cli.failures import (
@@ -18,7 +19,7 @@ from minidock.cli.session import Session
 Arity = tuple[int, int | None]
 
 
-class Command:
+class Command(ABC):
     """A verb or a group of verbs.
 
     Attributes:
@@ -60,13 +61,13 @@ class Command:
         """Return the line that shows how it is called."""
         return usage_line(path, self.usage)
 
+    @abstractmethod
     def act(self, session: Session, path: str, given: Given) -> int:
         """Do what was understood; `run` has the rest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def help_text(self, path: str) -> str:
         """Return the help text."""
-        raise NotImplementedError
 
 
 class Verb(Command):

@@ -8,6 +8,7 @@ and what stands there is unlinked, not written through.
 import errno
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
 from minidock.annotations import TypeVar
@@ -116,7 +117,7 @@ class Parents:
             raise
 
 
-class Maker:
+class Maker(ABC):
     """Makes files, links and devices; who derives from it decides what may be replaced.
 
     Attributes:
@@ -141,9 +142,9 @@ class Maker:
         if len(self._notes) < _MAX_NOTES:
             self._notes[note] = None
 
+    @abstractmethod
     def _clear(self, place: Place) -> None:
         """Remove what is in the way of an entry, or refuse to."""
-        raise NotImplementedError
 
     def _replacing(self, place: Place, make: Callable[[], _T]) -> _T:
         """Return what `make` returns, removing what stands in its way."""
