@@ -72,8 +72,8 @@ class Bundle(NamedTuple):
     init: bool = False
 
 
-class Launched:
-    """A process in a container, waiting for `start`. A child of the process that launched it.
+class Handle:
+    """A process in a container, a child of the caller or of one that has ended.
 
     Attributes:
         pid: as the launcher sees it. Of an entering process these three change in `start`.
@@ -83,16 +83,38 @@ class Launched:
         warnings: what could not be done and is not needed, complete after `start`.
     """
 
-    def __init__(self, pid: int, report: int, gate: int, describe: Describe) -> None:
+    def __init__(self, pid: int, console: int = -1) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.start_time = start_time(pid)
-        self.console = -1
+        self.console = console
         self.warnings: tuple[str, ...] = ()
+        self._status: int | None = None
+
+    def kill(self) -> None:
+        """Kill the process if it lives; the container goes with it."""
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit status, 128 + n after signal n."""
+        if self._status is None:
+            _, status = os.waitpid(self.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self._status = code if code >= 0 else 128 - code
+        return self._status
+
+
+class Launched(Handle):
+    """A process that waits for `start`, a child of the process that launched it."""
+
+    def __init__(self, pid: int, report: int, gate: int, describe: Describe) -> None:
+        super().__init__(pid)
         self._report = report
         self._gate = gate
         self._describe = describe
-        self._status: int | None = None
 
     def wait_ready(self) -> None:
         """Wait until the namespaces exist; raise what went wrong in the child."""
@@ -148,13 +170,6 @@ class Launched:
         self.pidfd = pidfd
         self.start_time = start_time(pid)
 
-    def kill(self) -> None:
-        """Kill the process if it lives; the container goes with it."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
     def failure(self) -> MinidockError | None:
         """Kill the process; return the error that it had met by itself, if any."""
         self.kill()  # so that the report ends
@@ -162,14 +177,6 @@ class Launched:
             if record.kind == messages.FAILED:
                 return self._describe(record)
         return None
-
-    def wait(self) -> int:
-        """Wait for the end; return the exit status, 128 + n after signal n."""
-        if self._status is None:
-            _, status = os.waitpid(self.pid, 0)
-            code = os.waitstatus_to_exitcode(status)
-            self._status = code if code >= 0 else 128 - code
-        return self._status
 
     def close(self) -> None:
         """Close the descriptors, but for `console`; a process not yet started exits."""

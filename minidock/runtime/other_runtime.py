@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -26,9 +25,9 @@ from minidock.errors import (
 from minidock.fs import trees
 from minidock.fs.atomic import make_directory, read_file
 from minidock.linux import mounts, namespaces
-from minidock.linux.process_stat import start_time
 from minidock.runtime.attach import short_path
 from minidock.runtime.commands import DEFAULT_PATH
+from minidock.runtime.launch import Handle
 from minidock.values import NamedTuple
 
 _CONSOLE = "console.sock"
@@ -78,17 +77,12 @@ def find(name: str) -> str:
     raise UnknownRuntime(name)
 
 
-class OtherLaunched:
+class OtherLaunched(Handle):
     """A process that another runtime has made; see `launch.Launched`."""
 
     def __init__(self, calls: "_Calls", pid: int, console: int) -> None:
-        self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
-        self.start_time = start_time(pid)
-        self.console = console
-        self.warnings: tuple[str, ...] = ()
+        super().__init__(pid, console)
         self._calls = calls
-        self._status: int | None = None
 
     def start(self) -> None:
         """Let the process go on; raise CommandNotFound, CommandNotExecutable, RuntimeFailed."""
@@ -98,21 +92,6 @@ class OtherLaunched:
         """Kill the process; what it had met by itself is not told."""
         self.kill()
         return None
-
-    def kill(self) -> None:
-        """Kill the process if it lives; the container goes with it."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
-    def wait(self) -> int:
-        """Wait for the end; return the exit status, 128 + n after signal n."""
-        if self._status is None:
-            _, status = os.waitpid(self.pid, 0)
-            code = os.waitstatus_to_exitcode(status)
-            self._status = code if code >= 0 else 128 - code
-        return self._status
 
 
 def create(name: str, bundle: OtherBundle, stdio: tuple[int, int, int] | None) -> OtherLaunched:
