@@ -736,16 +736,9 @@ def _has_mounts(options: CreateOptions, stored: StoredImage) -> bool:
 
 def _end_now(state: ContainerState) -> None:
     """Kill the container's init and wait for its end."""
-    _thaw(state)  # in cgroup v1 a frozen process does not even die
+    liveness.thaw(state)  # in cgroup v1 a frozen process does not even die
     liveness.signal_init(state, SIGKILL)
     liveness.await_init(state, None)
-
-
-def _thaw(state: ContainerState) -> None:
-    from minidock.runtime import cgroups  # only for a container that is ended by force
-
-    with contextlib.suppress(SystemFailure, Unsupported):  # it was removed meanwhile
-        cgroups.thaw(state.cgroups)
 
 
 def _check(options: CreateOptions, progress: Progress) -> None:

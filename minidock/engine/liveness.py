@@ -5,6 +5,7 @@ A process is named by its pid, its start time and the boot (proc_pid_stat(5) fie
 a number used again by another process is never signalled.
 """
 
+import contextlib
 import os
 import re
 import select
@@ -19,6 +20,8 @@ from minidock.errors import (
     Conflict,
     InvalidArgument,
     MinidockError,
+    SystemFailure,
+    Unsupported,
 )
 from minidock.linux.process_stat import living_since
 from minidock.store.containers import EXITED, LIVE, RESTARTING, Container, ContainerState
@@ -114,6 +117,14 @@ def signal_init(state: ContainerState, number: int) -> bool:
     finally:
         os.close(pidfd)
     return True
+
+
+def thaw(state: ContainerState) -> None:
+    """Let a container go on, if it is still there and can be stopped at all."""
+    from minidock.runtime import cgroups  # ps needs none
+
+    with contextlib.suppress(SystemFailure, Unsupported):
+        cgroups.thaw(state.cgroups)
 
 
 def await_init(state: ContainerState, timeout: float | None) -> bool:

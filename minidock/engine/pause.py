@@ -9,8 +9,7 @@ import contextlib
 from collections.abc import Iterator
 
 from minidock.engine import liveness
-from minidock.errors import Conflict, MinidockError, SystemFailure, Unsupported
-from minidock.fs.locks import Lock
+from minidock.errors import Conflict, MinidockError
 from minidock.runtime import cgroups
 from minidock.runtime.workers import undone
 from minidock.store.containers import (
@@ -18,7 +17,6 @@ from minidock.store.containers import (
     RESTARTING,
     RUNNING,
     Container,
-    ContainerNotFound,
     ContainerState,
 )
 
@@ -45,7 +43,7 @@ def pause(container: Container) -> None:
         FreezerMissing: there is no cgroup for it here.
         CgroupFailure: the kernel refuses; the container goes on.
     """
-    with freeze_lock(container), container.lock():
+    with container.freeze_lock(), container.lock():
         state = container.state
         if state.status == PAUSED:
             raise AlreadyPaused(container)
@@ -66,7 +64,7 @@ def pause(container: Container) -> None:
 
 def unpause(container: Container) -> None:
     """Let the processes of a paused container go on; raise NotPaused or CgroupFailure."""
-    with freeze_lock(container):
+    with container.freeze_lock():
         if not resume(container):
             raise NotPaused(container)
 
@@ -93,31 +91,11 @@ def frozen(container: Container, state: ContainerState, wanted: bool) -> Iterato
         return
     # One at a time: the first to finish would let the container go on under the second. And
     # whatever ends this process, the container must not stay as it is.
-    with freeze_lock(container):
+    with container.freeze_lock():
         state = container.state
         if state.status != RUNNING:
             yield
             return
-        with undone(lambda: thaw(state)):
+        with undone(lambda: liveness.thaw(state)):
             cgroups.freeze(state.cgroups)
             yield
-
-
-def thaw(state: ContainerState) -> None:
-    """Let a container go on, if it is still there and can be stopped at all."""
-    with contextlib.suppress(SystemFailure, Unsupported):
-        cgroups.thaw(state.cgroups)
-
-
-@contextlib.contextmanager
-def freeze_lock(container: Container) -> Iterator[None]:
-    """Hold the lock of who stops a container, or lets it go; raise ContainerNotFound."""
-    lock = Lock(container.file("freeze.lock"))
-    try:
-        lock.__enter__()
-    except FileNotFoundError as e:
-        raise ContainerNotFound(container.id) from e
-    try:
-        yield
-    finally:
-        lock.release()

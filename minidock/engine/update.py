@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 
 from minidock.annotations import Any
+from minidock.engine import liveness
 from minidock.engine.options import UpdateOptions
-from minidock.engine.pause import freeze_lock, thaw
 from minidock.engine.records import (
     UNLIMITED,
     has_other_runtime,
@@ -47,7 +47,7 @@ def update(container: Container, options: UpdateOptions) -> tuple[str, ...]:
     wanted = resources_config(options.resources)
     check_limits(wanted, update=True)
     # The end of a commit must not wake what is frozen here, see pause.py.
-    with freeze_lock(container), container.lock():
+    with container.freeze_lock(), container.lock():
         container = container.reread()
         host = {**container.record.host, **_changed(wanted)}
         _check(container, options, wanted, host)
@@ -133,7 +133,7 @@ def _gather(state: ContainerState, more: Sequence[str]) -> None:
     """Move the processes into further cgroups, standing still so that none is forgotten."""
     with contextlib.ExitStack() as still:
         if state.status == RUNNING and state.cgroups:
-            still.enter_context(undone(lambda: thaw(state)))
+            still.enter_context(undone(lambda: liveness.thaw(state)))
             with contextlib.suppress(cgroups.FreezerMissing):
                 cgroups.freeze(state.cgroups)
         cgroups.gather(lambda: members(state.cgroups, state.pid), more)

@@ -265,14 +265,21 @@ class Container(NamedTuple):
         """The container's own ``hosts``, ``hostname``, ``resolv.conf`` or ``config.json``."""
         return f"{self.directory}/{name}"
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Hold the lock under which the state changes.
 
         The container may have been removed by the time it is had: read the state first. Raises
         ContainerNotFound when that is so already.
         """
-        lock = Lock(f"{self.directory}/lock")
+        return self._holding("lock")
+
+    def freeze_lock(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock of who stops it, or lets it go; raise ContainerNotFound."""
+        return self._holding("freeze.lock")
+
+    @contextlib.contextmanager
+    def _holding(self, name: str, *, shared: bool = False) -> Iterator[None]:
+        lock = Lock(f"{self.directory}/{name}", shared=shared)
         try:
             lock.__enter__()
         except FileNotFoundError as e:
@@ -304,22 +311,13 @@ class Container(NamedTuple):
         durable = not host.get("AutoRemove")
         write_file(f"{self.directory}/container.json", record.to_json(), durable=durable)
 
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
+    def kept(self) -> contextlib.AbstractContextManager[None]:
         """Keep the container although it ends: it will be started again at once.
 
         Raises:
             ContainerNotFound: it was removed meanwhile.
         """
-        lock = Lock(f"{self.directory}/{_KEPT}", shared=True)
-        try:
-            lock.__enter__()
-        except FileNotFoundError as e:
-            raise ContainerNotFound(self.id) from e
-        try:
-            yield
-        finally:
-            lock.release()
+        return self._holding(_KEPT, shared=True)
 
     @property
     def is_kept(self) -> bool:
